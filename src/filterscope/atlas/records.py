@@ -1,0 +1,233 @@
+"""What the atlas keeps, as frozen dataclasses: one class a table, one field a column. No torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pair = tuple[int, int]
+"""[height, width], or [y, x]."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row of ``table``; ``key`` names the columns that identify it. Pairs are kept as JSON text: [3, 3]."""
+
+    table: ClassVar[str]
+    key: ClassVar[tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Layer(Record):
+    """A convolution (or any module observed by its name), as found by running the network once.
+
+    ``name`` is the module's dotted name and ``observed`` the module whose output is its pre-activation: itself, or the
+    batch norm that follows it alone. ``flops`` counts two per multiply-add, for one image. The receptive field is None
+    where the whole image is seen (``whole_image``) or where the image does not reach the layer; ``gated`` says that a
+    global gate (squeeze-and-excite) lets all of the image in beside the local field.
+    """
+
+    table: ClassVar[str] = "layer"
+    key: ClassVar[tuple[str, ...]] = ("name",)
+
+    name: str
+    position: int
+    kind: str
+    channels: int
+    in_channels: int | None
+    kernel: Pair | None
+    stride: Pair | None
+    padding: Pair | None
+    dilation: Pair | None
+    groups: int | None
+    output_size: Pair | None
+    parameters: int
+    flops: int | None
+    calls: int
+    observed: str
+    field_size: Pair | None
+    field_stride: Pair | None
+    field_start: Pair | None
+    whole_image: bool
+    gated: bool
+
+
+@dataclass(frozen=True)
+class Image(Record):
+    """An image that was asked for; ``problem`` says why it was skipped (null: it was read)."""
+
+    table: ClassVar[str] = "image"
+    key: ClassVar[tuple[str, ...]] = ("id",)
+
+    id: int
+    source: str
+    label: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Label(Record):
+    """A class of the images, in the order in which `class_activation.means` counts them; ``images`` that were read."""
+
+    table: ClassVar[str] = "label"
+    key: ClassVar[tuple[str, ...]] = ("id",)
+
+    id: int
+    name: str
+    images: int
+
+
+@dataclass(frozen=True)
+class Activation(Record):
+    """Statistics of a unit's pre-activation over all positions of all images read.
+
+    ``firing_rate`` is the share of positions above zero, ``image_firing_rate`` the share of images with at least one
+    such position; ``std`` is over positions (population form). A unit that never fired in n images fires in fewer than
+    3/n of them, with 95 % confidence (the rule of three).
+    """
+
+    table: ClassVar[str] = "activation"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit")
+
+    layer: str
+    unit: int
+    images: int
+    firing_rate: float
+    image_firing_rate: float
+    max: float
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class ClassActivation(Record):
+    """A unit's mean pre-activation for every class: ``means`` is little-endian float32, one number a row of `label`."""
+
+    table: ClassVar[str] = "class_activation"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit")
+
+    layer: str
+    unit: int
+    means: bytes
+
+
+@dataclass(frozen=True)
+class Patch(Record):
+    """Where in a real image a unit is most active; ``rank`` 1 is the strongest, an image counts once per unit.
+
+    ``y, x`` is the position in the unit's activation map; the box is its receptive field in pixels of the preprocessed
+    image, clipped to it, bottom and right exclusive; ``sheet, row, column`` say where its picture is.
+    """
+
+    table: ClassVar[str] = "patch"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit", "rank")
+
+    layer: str
+    unit: int
+    rank: int
+    image: int
+    activation: float
+    y: int
+    x: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+    sheet: str | None = None
+    row: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True)
+class Kernel(Record):
+    """A unit's weights, as they are (scale of a following batch norm not included).
+
+    ``norm`` is their L2 norm; ``chroma``, for a layer that sees the image's colours, the share of the kernel's energy
+    that is colour and not brightness (null elsewhere); ``slices`` lists, as JSON, the input channels drawn, strongest
+    first; ``sheet, row, column`` say where the first tile is.
+    """
+
+    table: ClassVar[str] = "kernel"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit")
+
+    layer: str
+    unit: int
+    norm: float
+    chroma: float | None
+    slices: tuple[int, ...]
+    sheet: str | None = None
+    row: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True)
+class Sheet(Record):
+    """A picture sheet: tile (row, column) has its top left corner at (``tops[row]``, ``lefts[column]``) pixels."""
+
+    table: ClassVar[str] = "sheet"
+    key: ClassVar[tuple[str, ...]] = ("file",)
+
+    file: str
+    layer: str
+    lens: str
+    title: str
+    tile_height: int
+    tile_width: int
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+
+
+TABLES: tuple[type[Record], ...] = (Layer, Image, Label, Activation, ClassActivation, Patch, Kernel, Sheet)
+"""Every record class; a new lens adds its own here."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One unit on a picture sheet: its tiles, ``columns`` side by side, under a caption."""
+
+    unit: int
+    caption: str
+    tiles: NDArray[np.uint8]
+    """(tile, height, width, 3), strongest first."""
+    columns: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A sheet to be drawn: cards of one layer through one lens, all with tiles of one size.
+
+    Records of the same result that belong to ``table`` and whose unit is on a card are given their place on the sheet.
+    """
+
+    layer: str
+    lens: str
+    table: str
+    title: str
+    legend: str
+    cards: tuple[Card, ...]
+    part: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a task brings back; the atlas writes all of it, or none."""
+
+    records: tuple[Record, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    partial: bytes | None = None
+    """What a later task of the same lens builds on; forgotten when that lens is finished."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A small, independent piece of a lens's work; its result is written once, under its digest."""
+
+    digest: str
+    lens: str
+    title: str
+    work: Callable[..., Result] = field(compare=False)
+    """Called with the workbench (network, images, ...); can be sent to another process."""
+    size: int = 1
+    """How much work it is, in the unit of its stage (images, layers, units); for the progress bar."""

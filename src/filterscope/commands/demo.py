@@ -1,0 +1,30 @@
+"""`filterscope demo`: the bundled network and its drawn images, everything at once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="ATLAS", help="Where the atlas goes.")] = Path("demo.atlas"),
+    images: Annotated[int, typer.Option(min=1, max=100_000, help="How many creatures are drawn.")] = 600,
+    force: Annotated[bool, typer.Option("--force", help="Begin the atlas anew.")] = False,
+) -> None:
+    """Look into the bundled network with images drawn on the spot. Needs no network connection.
+
+    A small VGG-style network that tells drawn creatures apart: an atlas with every filter's kernel, statistics and
+    strongest patches, and a picture sheet per layer.
+    """
+    from filterscope import inspection
+    from filterscope.commands.inspect import summary
+    from filterscope.commands.progress import Bar
+    from filterscope.demo.creatures import CLASSES, Creatures
+    from filterscope.images import open_images
+    from filterscope.model import load
+
+    with Bar() as bar:
+        atlas = inspection.inspect(
+            load("demo"), open_images(Creatures(images, seed=1), classes=CLASSES), out, force=force, watcher=bar
+        )
+    typer.echo(summary(atlas, bar.written))

@@ -1,0 +1,93 @@
+"""`filterscope inspect`: every lens over every layer, into an atlas."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from filterscope.atlas import Atlas
+    from filterscope.lenses import Lens
+
+MODEL_HELP = (
+    "demo, torchvision:NAME[@WEIGHTS], timm:NAME[@WEIGHTS] (WEIGHTS: DEFAULT, a name, or a file; without: random), "
+    "or a folder with model.toml."
+)
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder (class subfolders, labels.csv, or no labels) or .npz with x and y."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="ATLAS", help="Where the atlas goes; default: MODEL.atlas.")] = None,
+    layers: Annotated[
+        list[str] | None,
+        typer.Option("--layers", metavar="NAME", help="Layer, module or pattern such as 'features.*'; may be repeated."),
+    ] = None,
+    lens: Annotated[
+        list[str] | None, typer.Option("--lens", help="kernels, patches; may be repeated. Default: all.")
+    ] = None,
+    patches: Annotated[int, typer.Option(min=1, max=100, help="Strongest patches per unit.")] = 9,
+    tile: Annotated[int, typer.Option(min=8, max=512, help="Side of a patch on the sheets, in pixels.")] = 48,
+    kernel_scale: Annotated[
+        str, typer.Option(metavar="layer|unit", help="What full colour of a kernel stands for.")
+    ] = "unit",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images at a time.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Begin the atlas anew.")] = False,
+) -> None:
+    """Look at every unit of every layer and keep what is seen in an atlas.
+
+    Kernels, activation statistics over the images and the strongest real patches of every unit, with a picture sheet
+    per layer and lens. Interrupted, it goes on where it was; run again, it does nothing.
+    """
+    from filterscope import inspection
+    from filterscope.commands.progress import Bar
+    from filterscope.model import load
+
+    network = load(model)
+    network.module.to(device)
+    if network.note:
+        typer.echo(f"filterscope: {network.note}", err=True)
+    target = out or Path(f"{Path(model).name.replace(':', '_')}.atlas")
+    with Bar() as bar:
+        atlas = inspection.inspect(
+            network,
+            images,
+            target,
+            layers=layers,
+            lenses=chosen(lens, images is not None, patches, tile, kernel_scale),
+            batch_size=batch_size,
+            workers=workers,
+            force=force,
+            watcher=bar,
+        )
+    typer.echo(summary(atlas, bar.written))
+
+
+def chosen(names: list[str] | None, with_images: bool, patches: int, tile: int, scale: Any) -> "list[Lens | str]":
+    """The lenses asked for, with their settings."""
+    from filterscope.lenses import Kernels, Patches
+
+    made: dict[str, Lens] = {"kernels": Kernels(scale=scale), "patches": Patches(count=patches, tile=tile)}
+    names = names or [name for name, lens in made.items() if with_images or not lens.needs_images]
+    return [made.get(name, name) for name in names]
+
+
+def summary(atlas: "Atlas", written: int) -> str:
+    """The last line: what was written where, and which images were skipped."""
+    images = atlas.images()
+    bad = images[images["problem"].notna()]
+    parts = [f"{len(atlas.layers())} layers", f"{len(atlas.units())} units"]
+    if len(images):
+        parts.append(f"{len(images) - len(bad)} images")
+    line = f"{', '.join(parts)}: {atlas.folder} (pictures in {atlas.folder / 'sheets'})"
+    line = f"wrote {line}" if written else f"nothing to do, all is there already: {line}"
+    if len(bad):
+        some = "; ".join(f"{row.source}: {row.problem}" for row in bad.head(3).itertuples())
+        more = f"; and {len(bad) - 3} more, see the table 'image'" if len(bad) > 3 else ""
+        line += f"; skipped {len(bad)} images ({some}{more})"
+    return line

@@ -1,0 +1,51 @@
+"""The program `filterscope`: its commands, and how a user's mistake is shown."""
+
+import sys
+
+import typer
+
+from filterscope.commands.demo import demo
+from filterscope.commands.inspect import inspect
+from filterscope.commands.layers import layers
+from filterscope.errors import FilterscopeError
+
+app = typer.Typer(
+    name="filterscope",
+    help="Open a trained convolutional network and see what every filter looks for.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+)
+app.command()(demo)
+app.command()(layers)
+app.command()(inspect)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from filterscope import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Open a trained convolutional network and see what every filter looks for."""
+
+
+def main() -> None:
+    """Run a command. Exit code 0: done, 1: a check said no, 2: the user's mistake, told in one line."""
+    try:
+        app()
+    except FilterscopeError as error:
+        typer.echo(f"filterscope: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("filterscope: interrupted; what was finished is kept, run the same command again to go on", err=True)
+        sys.exit(130)

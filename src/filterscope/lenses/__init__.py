@@ -1,0 +1,9 @@
+"""Ways of looking: each turns a network (and images) into records and pictures."""
+
+from filterscope.lenses.kernels import Kernels as Kernels
+from filterscope.lenses.lens import Lens as Lens
+from filterscope.lenses.lens import Stage as Stage
+from filterscope.lenses.lens import Stages as Stages
+from filterscope.lenses.lens import Workbench as Workbench
+from filterscope.lenses.lens import digest as digest
+from filterscope.lenses.patches import Patches as Patches

@@ -1,0 +1,14 @@
+"""What tests of several parts share."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real models and photographs that lies beside the repository on some machines."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real models and photographs in {folder}")
+    return folder
