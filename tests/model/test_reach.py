@@ -115,7 +115,7 @@ def chains(draw: st.DrawFn) -> tuple[nn.Sequential, list[Window]]:
     return nn.Sequential(*modules), windows
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(chains())
 def test_measured_field_of_a_chain_is_its_closed_form(chain: tuple[nn.Sequential, list[Window]]) -> None:
     module, windows = chain

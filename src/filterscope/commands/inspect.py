@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from filterscope.errors import FilterscopeError
+
 if TYPE_CHECKING:
     from filterscope.atlas import Atlas
     from filterscope.lenses import Lens
+    from filterscope.model import Network
 
 MODEL_HELP = (
     "demo, torchvision:NAME[@WEIGHTS], timm:NAME[@WEIGHTS] (WEIGHTS: DEFAULT, a name, or a file; without: random), "
@@ -49,7 +52,7 @@ def inspect(
     from filterscope.model import load
 
     network = load(model)
-    network.module.to(device)
+    move(network, device)
     if network.note:
         typer.echo(f"filterscope: {network.note}", err=True)
     target = out or Path(f"{Path(model).name.replace(':', '_')}.atlas")
@@ -66,6 +69,15 @@ def inspect(
             watcher=bar,
         )
     typer.echo(summary(atlas, bar.written))
+
+
+def move(network: "Network", device: str) -> None:
+    """Bring a network that was just loaded to the device asked for."""
+    try:
+        network.module.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise FilterscopeError(f"no device {device!r} here ({reason}); there are cpu, cuda, cuda:1, mps") from None
 
 
 def chosen(names: list[str] | None, with_images: bool, patches: int, tile: int, scale: Any) -> "list[Lens | str]":

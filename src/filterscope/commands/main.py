@@ -44,8 +44,15 @@ def main() -> None:
     try:
         app()
     except FilterscopeError as error:
-        typer.echo(f"filterscope: {' '.join(str(error).split())}", err=True)
+        tell(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("filterscope: interrupted; what was finished is kept, run the same command again to go on", err=True)
-        sys.exit(130)
+    except SystemExit as ended:
+        # Ctrl-C: typer has turned it into the exit code that shells expect.
+        if ended.code == 130:
+            tell("interrupted; what was finished is kept, run the same command again to go on")
+        raise
+
+
+def tell(text: str) -> None:
+    """One line on standard error."""
+    typer.echo(f"filterscope: {' '.join(text.split())}", err=True)

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageChops, TiffImagePlugin, UnidentifiedImageE
 
 from filterscope.errors import BadImages
 
-# Only these decoders are let near a file: others can start programs (EPS runs Ghostscript) or fetch nothing but frames.
+# Only these decoders are let near a file: others can start programs (EPS runs Ghostscript).
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
 
 # The photo of a 100-megapixel camera passes (11,656 x 8,742); as RGB it is 0.4 GB, and decoding takes about three times

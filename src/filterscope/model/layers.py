@@ -47,12 +47,14 @@ def describe(module: nn.Module, name: str, example: Tensor) -> Layer:
     """Describe any module by its dotted name, as a layer that is observed at its own output.
 
     Its channels are dim 1 of its output (of its first output, where it gives several); of an `nn.Linear` the last.
+    A module that is registered under two names is described under the first.
 
     Raises:
         UnknownName: if there is no such module.
         BadModel: if it does not run, gives no tensor, or the network refuses the input.
     """
     target = module_named(module, name)
+    name = next(first for first, child in module.named_modules() if child is target)
     outputs: list[Tensor | None] = []
     handle = target.register_forward_hook(lambda _m, _i, output: outputs.append(next(tensors_in(output), None)))
     try:

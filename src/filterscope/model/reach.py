@@ -145,8 +145,8 @@ class _WithoutBias(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func in CONVOLUTIONS:
-            args, kwargs = (*args[:2], None, *args[3:]), {**(kwargs or {})}
-            kwargs.pop("bias", None)
+            args = (*args[:2], None, *args[3:]) if len(args) > 2 else args
+            kwargs = {**(kwargs or {}), **({"bias": None} if len(args) < 3 else {})}
         return func(*args, **(kwargs or {}))
 
 
@@ -183,7 +183,8 @@ def _read(output: Tensor, state: State | None, size: tuple[int, int]) -> Call:
         # Its units have no place in space left: each of them sees the whole image, or what cannot be told.
         extents = (values[1] + values[0], values[3] + values[2])
         spans = all(float(e.min()) + 1 >= SPANS * length for e, length in zip(extents, size, strict=True))
-        return Call(*[Axis(Extent.ALL if spans else Extent.UNKNOWN)] * 2, state)
+        axis = Axis(Extent.ALL if spans else Extent.UNKNOWN)
+        return Call(axis, axis, state)
 
 
 def _is_channels_last(values: Tensor) -> bool:

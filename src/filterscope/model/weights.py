@@ -1,6 +1,7 @@
 """Read weights from a file without running anything in it, and put them into a module that they fit."""
 
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -86,9 +87,11 @@ def _first(keys: Sequence[str], count: int = 3) -> str:
 
 def _load_tensors(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # other protocols are read as well
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "GLOBAL" not in str(error) and "global" not in str(error):
+        if not str(error).startswith("Weights only load failed"):
             raise
         convert = f"torch.save(torch.load({str(path)!r}, weights_only=False).state_dict(), 'weights.pth')"
         raise BadModel(

@@ -9,5 +9,5 @@ def open_bundled() -> Network:
     from filterscope.demo.creatures import CLASSES
     from filterscope.demo.network import INPUT_SIZE, MEAN, STD, trained
 
-    preprocessing = Preprocessing(input_size=tuple(INPUT_SIZE), mean=tuple(MEAN), std=tuple(STD))
+    preprocessing = Preprocessing(input_size=INPUT_SIZE, mean=MEAN, std=STD)
     return Network(trained(), preprocessing, CLASSES, name="demo")

@@ -32,6 +32,8 @@ PREPROCESSING: dict[str, tuple[type, ...]] = {
     "interpolation": (str,),
 }
 
+KINDS = {list: "a list of numbers", int: "a whole number", str: "a text in quotes"}
+
 KEYS: dict[str, tuple[type, ...]] = {
     "builder": (str,),
     "architecture": (str,),
@@ -78,7 +80,7 @@ def _config(folder: Path) -> dict[str, Any]:
         if key not in KEYS:
             raise UnknownName.of("key", key, KEYS, f"in {path}; there are {', '.join(KEYS)}")
         if not isinstance(value, KEYS[key]) or isinstance(value, bool):
-            raise BadModel(f"{key} in {path} is {value!r}, but has to be a {KEYS[key][0].__name__}")
+            raise BadModel(f"{key} in {path} is {value!r}, but has to be {KINDS[KEYS[key][0]]}")
     if ("builder" in config) == ("architecture" in config):
         raise BadModel(f"{path} needs either a builder ('build.py:build') or an architecture ('torchvision:resnet18')")
     return config

@@ -1,0 +1,224 @@
+"""The main job as a whole: interrupted and resumed, run again, run with something else."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import filterscope as fs
+from filterscope.atlas.ledger import DATABASE
+from filterscope.errors import BadAtlas, BadImages, BadModel, UnknownName
+from filterscope.lenses import scan
+
+TABLES = ("layer", "image", "label", "activation", "class_activation", "patch", "kernel", "sheet", "lens")
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """Every row that does not tell the time, and every picture."""
+    connection = sqlite3.connect(folder / DATABASE)
+    rows: dict[str, object] = {}
+    for table in TABLES:
+        names = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})") if name != "finished"]
+        rows[table] = connection.execute(f"SELECT {', '.join(map(repr_name, names))} FROM {table}").fetchall()
+    rows["task"] = sorted(connection.execute("SELECT digest, lens, title FROM task"))
+    rows["partial"] = connection.execute("SELECT count(*) FROM partial").fetchall()
+    connection.close()
+    rows |= {sheet.name: sheet.read_bytes() for sheet in sorted((folder / "sheets").iterdir())}
+    return rows
+
+
+def repr_name(name: str) -> str:
+    return f'"{name}"'
+
+
+@pytest.fixture
+def network() -> fs.Network:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2))
+    return fs.Network(module, fs.Preprocessing((20, 20)), name="small")
+
+
+@pytest.fixture
+def photos() -> list[tuple[np.ndarray, int]]:
+    rng = np.random.default_rng(0)
+    return [(rng.integers(0, 256, (20, 20, 3), np.uint8), index % 3) for index in range(50)]
+
+
+class Killed(BaseException):
+    """What the process dies of."""
+
+
+class Assassin:
+    """A watcher that ends the run when so many tasks are written."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def stage(self, *about: object) -> None: ...
+
+    def advance(self, amount: int) -> None: ...
+
+    def finished(self, task: object) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Killed
+
+
+def test_interrupted_after_any_task_and_resumed_equals_uninterrupted(network, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(scan, "CHUNK", 16)
+    monkeypatch.setattr(fs.Patches, "groups", lambda self, layers: [(layer,) for layer in layers])
+    fs.inspect(network, photos, tmp_path / "whole")
+    expected = contents(tmp_path / "whole")
+    tasks = len(expected["task"])
+    assert tasks == 2 + 4 + 2
+    for after in range(1, tasks + 1):
+        with pytest.raises(Killed):
+            fs.inspect(network, photos, tmp_path / f"cut{after}", watcher=Assassin(after))
+        fs.inspect(network, photos, tmp_path / f"cut{after}")
+        assert contents(tmp_path / f"cut{after}") == expected
+
+
+def test_killed_with_signal_9_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
+    script = tmp_path / "look.py"
+    script.write_text(
+        "import sys, numpy as np, torch, filterscope as fs\n"
+        "from torch import nn\n"
+        "from filterscope.lenses import scan\n"
+        "scan.CHUNK = 8\n"
+        "torch.set_num_threads(1); torch.manual_seed(0)\n"
+        "module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 64, 3))\n"
+        "photos = np.random.default_rng(0).integers(0, 256, (120, 40, 40, 3), np.uint8)\n"
+        "print('begin', flush=True)\n"
+        "fs.inspect(fs.Network(module, fs.Preprocessing((40, 40))), photos, sys.argv[1])\n"
+    )
+
+    def start(folder: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen([sys.executable, str(script), str(tmp_path / folder)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begin\n"
+        return process
+
+    begun = time.monotonic()
+    with start("whole") as whole:
+        assert whole.wait() == 0
+    length = time.monotonic() - begun
+    kills = 0
+    for share in (0.02, 0.1, 0.3):
+        with start("cut") as process:
+            time.sleep(share * length)
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+    assert kills
+    with start("cut") as last:
+        assert last.wait() == 0
+    assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
+
+
+def test_run_again_it_does_nothing(network, photos, tmp_path):
+    atlas = fs.inspect(network, photos, tmp_path / "a")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    ran = []
+
+    class Spy(Assassin):
+        def finished(self, task: object) -> None:
+            ran.append(task)
+
+    fs.inspect(network, photos, tmp_path / "a", watcher=Spy(0))
+    assert not ran
+    assert len(atlas.runs()) == 1
+    unchanged = {path: path.stat().st_mtime_ns for path in before}
+    assert {path for path in before if before[path] != unchanged[path]} <= {tmp_path / "a/writer.lock", tmp_path / "a/atlas.sqlite"}
+
+
+def test_images_may_come_later_and_other_ones_are_refused(network, photos, tmp_path):
+    fs.inspect(network, None, tmp_path / "a")
+    atlas = fs.inspect(network, photos, tmp_path / "a")
+    assert set(atlas.lenses()) == {"kernels", "patches"}
+    with pytest.raises(BadAtlas, match="other images"):
+        fs.inspect(network, photos[:20], tmp_path / "a")
+    assert len(fs.inspect(network, photos[:20], tmp_path / "a", force=True).images()) == 20
+
+
+def test_other_weights_and_other_settings_are_refused(network, photos, tmp_path):
+    fs.inspect(network, photos, tmp_path / "a")
+    with pytest.raises(BadAtlas, match="count was 9, now 4"):
+        fs.inspect(network, photos, tmp_path / "a", lenses=[fs.Patches(count=4)])
+    with torch.no_grad():
+        network.module[0].weight[0, 0, 0, 0] += 1
+    changed = fs.Network(network.module, network.preprocessing)
+    with pytest.raises(BadAtlas, match="another network"):
+        fs.inspect(changed, photos, tmp_path / "a")
+
+
+def test_unreadable_images_are_skipped_counted_and_named(network, tmp_path):
+    from PIL import Image
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 256, (20, 20, 3), np.uint8)).save(folder / f"{number}.png")
+    (folder / "3.png").write_bytes(b"no picture")
+    (folder / "7.png").write_bytes((folder / "6.png").read_bytes()[:200])
+    atlas = fs.inspect(network, folder, tmp_path / "a")
+    images = atlas.images()
+    assert images[images.problem.notna()].source.tolist() == ["3.png", "7.png"]
+    assert (atlas.units().images == 10).all()
+    assert not set(atlas.patches().image) & {3, 7}
+
+
+def test_no_readable_image_at_all_is_an_error(network, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").write_bytes(b"no picture")
+    with pytest.raises(BadImages, match="none of the 1 images could be read"):
+        fs.inspect(network, tmp_path / "photos", tmp_path / "a")
+
+
+def test_wrong_names_are_answered_with_the_nearest(network, photos, tmp_path):
+    with pytest.raises(UnknownName, match="no lens 'patch'; did you mean 'patches'"):
+        fs.inspect(network, photos, tmp_path / "a", lenses=["patch"])
+    with pytest.raises(UnknownName, match="layer"):
+        fs.inspect(network, photos, tmp_path / "a", layers=["conv9"])
+    assert not (tmp_path / "a").exists()
+
+
+def test_layers_are_chosen_by_name_and_pattern(network, photos, tmp_path):
+    atlas = fs.inspect(network, None, tmp_path / "a", layers=["2"])
+    assert atlas.layers().name.tolist() == ["2"]
+
+
+def test_a_network_without_convolution_and_a_refused_size_are_told(tmp_path, photos):
+    plain = fs.Network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 20 * 20, 2)), fs.Preprocessing((20, 20)))
+    with pytest.raises(BadModel, match="no 2-d convolution"):
+        fs.inspect(plain, photos, tmp_path / "a")
+    fixed = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 18 * 18, 2))
+    with pytest.raises(BadModel, match="refuses an input of 1 x 3 x 30 x 30"):
+        fs.inspect(fs.Network(fixed, fs.Preprocessing((30, 30))), photos, tmp_path / "a")
+
+
+def test_a_full_disk_is_told_and_room_made_the_same_call_goes_on(network, photos, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(disk)], capture_output=True)
+    if mount.returncode:
+        pytest.skip("making a small disk needs the right to mount")
+    try:
+        with pytest.raises(BadAtlas, match=r"disk is full.*run the same command again"):
+            fs.inspect(network, photos, disk / "a")
+        finished = len(fs.Atlas(disk / "a").tasks())
+        assert finished >= 1
+        subprocess.run(["mount", "-o", "remount,size=20m", str(disk)], check=True)
+        fs.inspect(network, photos, disk / "a")
+        fs.inspect(network, photos, tmp_path / "b")
+        assert contents(disk / "a") == contents(tmp_path / "b")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
