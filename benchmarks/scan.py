@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice, pairwise
 
 import numpy as np
@@ -43,7 +44,9 @@ def main() -> None:
     if options.memory_of:
         show_memory(options)
         return
-    print(f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}, batches of {options.batch_size}")
+    print(
+        f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}, batches of {options.batch_size}"
+    )
     for model in options.models:
         measure(model, options)
     measure_memory(options)
@@ -63,13 +66,14 @@ def measure(model: str, options: argparse.Namespace) -> None:
     layers = network.layers()
     bench = Workbench(network, None)
     kept = {layer.name: UnitStatistics(layer.channels, 9) for layer in layers}
-    bare, scan = [], []
+    bare: list[float] = []
+    scan: list[float] = []
     with Scanner(bench, layers) as scanner, torch.inference_mode():
         for number, batch in enumerate(batches):
             x = normalise(batch.pixels, network.preprocessing, memory_format=torch.channels_last)
             sides = [
-                (bare, lambda x=x: network.module(x)),
-                (scan, lambda batch=batch: scanner.scan(batch, kept, None)),
+                (bare, partial(network.module, x)),
+                (scan, partial(scanner.scan, batch, kept, None)),
             ]
             # Whoever comes second finds warm caches: they take turns.
             for times, work in sides if number % 2 else sides[::-1]:
@@ -77,10 +81,11 @@ def measure(model: str, options: argparse.Namespace) -> None:
     ratios = [after / before for before, after in zip(bare, scan, strict=True)]
     # The first batches are the dearest: every image is among the strongest.
     late = statistics.median(ratios[len(ratios) // 2 :])
+    whole = sum(scan) / sum(bare)
     print(
         f"{model}: {len(layers)} layers, {sum(layer.channels for layer in layers)} units; "
         f"bare {1000 * statistics.median(bare):.1f} ms/image, scan {1000 * statistics.median(scan):.1f} ms/image; "
-        f"ratio of the whole {sum(scan) / sum(bare):.2f}, median {statistics.median(ratios):.2f}, second half {late:.2f}"
+        f"ratio of the whole {whole:.2f}, median {statistics.median(ratios):.2f}, second half {late:.2f}"
     )
 
 

@@ -47,13 +47,19 @@ def test_imports_point_one_way(path):
 
 
 def test_every_room_has_its_rule():
-    rooms = {path.name.removesuffix(".py") for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    rooms = {
+        path.name.removesuffix(".py")
+        for path in ROOT.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert rooms - {"__init__", "py.typed"} == set(MAY_IMPORT)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["layers", "--help"], ["inspect", "--help"], ["demo", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["layers", "--help"], ["inspect", "--help"], ["demo", "--help"], ["--version"]]
+)
 def test_help_does_not_import_torch(arguments):
-    code = f"import sys; sys.modules['torch'] = None; sys.argv = ['filterscope', *{arguments!r}]; from filterscope.commands import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    code = "import sys; sys.modules['torch'] = None; sys.argv[0] = 'filterscope'; import filterscope.commands as c; c.main()"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout

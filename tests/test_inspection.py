@@ -136,7 +136,10 @@ def test_run_again_it_does_nothing(network, photos, tmp_path):
     assert not ran
     assert len(atlas.runs()) == 1
     unchanged = {path: path.stat().st_mtime_ns for path in before}
-    assert {path for path in before if before[path] != unchanged[path]} <= {tmp_path / "a/writer.lock", tmp_path / "a/atlas.sqlite"}
+    assert {path for path in before if before[path] != unchanged[path]} <= {
+        tmp_path / "a/writer.lock",
+        tmp_path / "a/atlas.sqlite",
+    }
 
 
 def test_images_may_come_later_and_other_ones_are_refused(network, photos, tmp_path):

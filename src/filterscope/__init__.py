@@ -29,7 +29,7 @@ PUBLIC = {
     "open_images": "images",
     "tap": "model",
 }
-"""Public name -> where it lives. Fetched on first use: reading an atlas, or asking for help, must not wait for torch."""
+"""Public name -> where it lives. Fetched on first use: neither help nor reading an atlas waits for torch."""
 
 __all__ = [
     "Atlas",

@@ -222,4 +222,6 @@ def choose_workers(source: ImageSource | None) -> int:
 
 def versions() -> dict[str, str]:
     """The versions that can change a result."""
-    return {name: importlib.metadata.version(name) for name in ("filterscope", "torch", "torchvision", "numpy", "pillow")}
+    return {
+        name: importlib.metadata.version(name) for name in ("filterscope", "torch", "torchvision", "numpy", "pillow")
+    }

@@ -59,7 +59,14 @@ def test_a_result_is_written_with_its_pictures_and_each_record_knows_its_place(t
 
 def test_a_result_that_fails_halfway_leaves_nothing_in_the_tables(tmp_path):
     # The second picture cannot be drawn: its tiles differ in size.
-    bad = Picture("conv1", "other", "kernel", "t", "l", (Card(0, "", np.zeros((1, 4, 4, 3), np.uint8), 1), Card(1, "", np.zeros((1, 9, 9, 3), np.uint8), 1)))
+    bad = Picture(
+        "conv1",
+        "other",
+        "kernel",
+        "t",
+        "l",
+        (Card(0, "", np.zeros((1, 4, 4, 3), np.uint8), 1), Card(1, "", np.zeros((1, 9, 9, 3), np.uint8), 1)),
+    )
     with open_ledger(tmp_path / "a", NETWORK) as ledger:
         ledger.write(LAYER)
         with pytest.raises(ValueError, match="broadcast"):
@@ -87,10 +94,10 @@ def test_another_network_images_or_settings_are_refused_and_nothing_is_lost(tmp_
     with open_ledger(folder, NETWORK) as ledger:
         ledger.write(kernel(0))
         ledger.begin_lens("patches", "d", {"count": 9})
-    with pytest.raises(BadAtlas, match="another network.*--force"), open_ledger(folder, Identity("net2", "x")):
+    with pytest.raises(BadAtlas, match=r"another network.*--force"), open_ledger(folder, Identity("net2", "x")):
         pass
     other = Identity("net", "digest-of-net", "other", "y")
-    with pytest.raises(BadAtlas, match="other images.*--force"), open_ledger(folder, other):
+    with pytest.raises(BadAtlas, match=r"other images.*--force"), open_ledger(folder, other):
         pass
     with open_ledger(folder, NETWORK) as ledger, pytest.raises(BadAtlas, match="count was 9, now 4"):
         ledger.begin_lens("patches", "e", {"count": 4})
@@ -135,7 +142,7 @@ def test_a_full_database_says_so_and_keeps_what_was_finished(tmp_path):
         ledger.commit(task(1), Result((kernel(0),)), 0)
         pages = ledger.connection.execute("PRAGMA page_count").fetchone()[0]
         ledger.connection.execute(f"PRAGMA max_page_count = {pages + 2}")
-        with pytest.raises(BadAtlas, match="disk is full.*MB free.*again"):
+        with pytest.raises(BadAtlas, match=r"disk is full.*MB free.*again"):
             ledger.commit(task(2), Result((kernel(1),), partial=bytes(10**6)), 0)
     with open_ledger(folder, NETWORK) as ledger:
         assert ledger.done(task(1))
@@ -168,7 +175,9 @@ def test_an_unknown_layer_is_answered_with_the_nearest(tmp_path):
 def test_any_sqlite_tool_reads_the_tables(tmp_path):
     with open_ledger(tmp_path / "a", NETWORK) as ledger:
         ledger.write(LAYER, Patch("conv1", 0, 1, 0, 2.5, 1, 2, 0, 0, 3, 5))
-    rows = sqlite3.connect(tmp_path / "a" / DATABASE).execute("SELECT top, \"left\", bottom, \"right\" FROM patch").fetchall()
+    rows = (
+        sqlite3.connect(tmp_path / "a" / DATABASE).execute('SELECT top, "left", bottom, "right" FROM patch').fetchall()
+    )
     assert rows == [(0, 0, 3, 5)]
 
 

@@ -11,7 +11,12 @@ from filterscope.atlas.records import Card, Picture
 def picture(units: int, tiles: int, columns: int, side: int = 10) -> Picture:
     rng = np.random.default_rng(0)
     cards = tuple(
-        Card(unit, "a caption that is far too long for its card", rng.integers(0, 256, (tiles, side, side, 3), np.uint8), columns)
+        Card(
+            unit,
+            "a caption that is far too long for its card",
+            rng.integers(0, 256, (tiles, side, side, 3), np.uint8),
+            columns,
+        )
         for unit in range(units)
     )
     return Picture("layer", "lens", "table", "A title", "A legend", cards)

@@ -145,7 +145,9 @@ def test_a_wrong_layer_name_offers_the_nearest(run, model, photos, tmp_path):
 
 
 def test_a_wrong_lens_or_scale_offers_the_nearest(run, model, photos, tmp_path):
-    refused(run("inspect", model, "--images", photos, "--out", tmp_path / "a", "--lens", "patchs"), "did you mean 'patches'")
+    refused(
+        run("inspect", model, "--images", photos, "--out", tmp_path / "a", "--lens", "patchs"), "did you mean 'patches'"
+    )
     refused(run("inspect", model, "--out", tmp_path / "a", "--kernel-scale", "units"), "did you mean 'unit'")
 
 
@@ -191,13 +193,19 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_runs_none(run, model):
 
 
 def test_weights_that_do_not_fit_say_which_keys(run, model):
-    save_file({"0.weight": torch.zeros(4, 3, 5, 5), "0.bias": torch.zeros(4), "odd": torch.zeros(1)}, model / "w.safetensors")
+    save_file(
+        {"0.weight": torch.zeros(4, 3, 5, 5), "0.bias": torch.zeros(4), "odd": torch.zeros(1)}, model / "w.safetensors"
+    )
     refused(run("layers", model), "2.weight", "odd", "0.weight")
 
 
 @pytest.mark.parametrize(
     ("builder", "words"),
-    [("without_convolution", ["no filter"]), ("fixed_size", ["refuses an input of 1 x 3 x 16 x 20"]), ("missing", ["missing"])],
+    [
+        ("without_convolution", ["no filter"]),
+        ("fixed_size", ["refuses an input of 1 x 3 x 16 x 20"]),
+        ("missing", ["missing"]),
+    ],
 )
 def test_networks_that_cannot_be_looked_into_are_told(run, model, builder, words):
     (model / "model.toml").write_text(f'builder = "build.py:{builder}"\ninput_size = [16, 20]\n')
@@ -219,7 +227,10 @@ def test_an_atlas_of_another_network_is_not_overwritten_without_force(run, model
     assert run("inspect", model, "--images", photos, "--out", out)[0] == 0
     shutil.copytree(model, tmp_path / "other")
     torch.manual_seed(1)
-    save_file(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, (3, 1))).state_dict(), tmp_path / "other/w.safetensors")
+    save_file(
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, (3, 1))).state_dict(),
+        tmp_path / "other/w.safetensors",
+    )
     refused(run("inspect", tmp_path / "other", "--images", photos, "--out", out), "another network", "--force")
     refused(run("inspect", model, "--images", photos, "--out", out, "--patches", "4"), "count was 9, now 4")
     assert run("inspect", tmp_path / "other", "--images", photos, "--out", out, "--force")[0] == 0

@@ -203,7 +203,9 @@ def test_squeezenet_agrees_with_plain_hooks_on_photographs(shared, tmp_path):
     photos.mkdir()
     for name in names:
         (photos / name).symlink_to(folder / name)
-    atlas = fs.inspect(network, photos, tmp_path / "s.atlas", layers=["features.0", "features.9.expand3x3", "classifier.1"])
+    atlas = fs.inspect(
+        network, photos, tmp_path / "s.atlas", layers=["features.0", "features.9.expand3x3", "classifier.1"]
+    )
     from torchvision import transforms
 
     # torchvision's own preprocessing, as a second road from file to tensor.

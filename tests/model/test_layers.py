@@ -110,6 +110,18 @@ def test_a_batch_norm_is_observed_where_it_takes_the_convolution_alone(
     assert layers["conv"].observed == observed
 
 
+class Activated(nn.BatchNorm2d):
+    """A batch norm that changes its own result in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).relu_()
+
+
+def test_a_batch_norm_that_changes_its_result_in_place_is_not_observed() -> None:
+    layers = {layer.name: layer for layer in find_layers(Normed(Activated(4), "alone"), IMAGE)}
+    assert layers["conv"].observed == "conv"
+
+
 def test_a_batch_norm_with_an_activation_inside_is_observed_before_the_activation() -> None:
     timm = pytest.importorskip("timm")
     with warnings.catch_warnings():

@@ -170,6 +170,26 @@ def test_linear_layers_and_global_pooling_see_the_whole_image() -> None:
     assert [found[name][0].whole_image for name in ("0", "1", "2")] == [False, False, True]
 
 
+class Pyramid(nn.Module):
+    """A branch that is pooled globally and spread out again, beside a local one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.local = nn.Conv2d(3, 2, 9, 2, 4, dilation=1)
+        self.last = nn.Conv2d(4, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.local(x)
+        pooled = F.interpolate(F.adaptive_avg_pool2d(x, 1), size=x.shape[-2:], mode="bilinear")
+        return self.last(torch.cat([x, pooled], 1))
+
+
+def test_what_joins_a_global_branch_sees_the_whole_image() -> None:
+    found = reach(Pyramid(), ["local", "last"], torch.zeros(1, 3, 64, 64))
+    assert found["local"][0].height == ReceptiveField(9, 2, -4)
+    assert found["last"][0] == Reach(whole_image=True)
+
+
 def test_a_local_field_larger_than_the_image_is_no_whole_image() -> None:
     # As VGG does at 32 px: one position is left, and its convolution is all padding but for the middle.
     block = [nn.Conv2d(4, 4, 3, padding=1), nn.MaxPool2d(2)]
@@ -297,22 +317,45 @@ def test_measuring_leaves_no_trace(dtype: torch.dtype) -> None:
 
 
 class Counting(nn.Module):
-    """Writes into its own buffer at every call."""
+    """Writes into its own buffers at every call; one of them is a view of something larger."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 2, 3)
-        self.register_buffer("seen", torch.zeros(2))
+        self.larger = torch.zeros(4)
+        self.register_buffer("largest", self.larger[:2])
+        self.register_buffer("seen", torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
-        self.seen.add_(x.mean((0, 2, 3)))
+        self.largest.copy_(x[0].amax((1, 2)))
         self.seen += 1
         return x
 
 
 def test_a_network_that_writes_into_its_buffers_keeps_them() -> None:
     module = Counting()
-    layers = find_layers(module, torch.zeros(1, 3, 8, 8))
+    layers = find_layers(module, torch.ones(1, 3, 8, 8))
     assert layers[0].field_size == (3, 3)
-    assert module.seen.tolist() == [0, 0]
+    assert module.larger.tolist() == [0, 0, 0, 0]
+    assert module.seen.item() == 0
+
+
+class Padded(nn.Module):
+    """Writes its channels into a larger tensor of zeros, as the shortcuts of some ResNets do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 2, 3)
+        self.last = nn.Conv2d(4, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        out = x.new_zeros(x.shape[0], 4, *x.shape[2:])
+        out[:, 1:3] += x
+        return self.last(out)
+
+
+def test_constants_around_what_is_written_into_them_are_reached_by_nothing() -> None:
+    found = reach(Padded(), ["last"], torch.zeros(1, 3, 32, 32))["last"][0]
+    assert found.height == ReceptiveField(5, 1, 0)

@@ -34,7 +34,9 @@ class Atlas:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if not (self.folder / DATABASE).is_file():
-            raise BadAtlas(f"no atlas at {folder}; make one with: filterscope inspect MODEL --images DIR --out {folder}")
+            raise BadAtlas(
+                f"no atlas at {folder}; make one with: filterscope inspect MODEL --images DIR --out {folder}"
+            )
         with self._connect() as connection:
             schema.check_version(connection, self.folder)
 
@@ -85,7 +87,8 @@ class Atlas:
         if layer is not None:
             self._check_layer(layer)
         sql = """
-          SELECT layer.name AS layer, unit.unit, activation.images, firing_rate, image_firing_rate, max, mean, std, norm, chroma
+          SELECT layer.name AS layer, unit.unit,
+            activation.images, firing_rate, image_firing_rate, max, mean, std, norm, chroma
           FROM (SELECT layer, unit FROM activation UNION SELECT layer, unit FROM kernel) AS unit
           JOIN layer ON layer.name = unit.layer
           LEFT JOIN activation ON activation.layer = unit.layer AND activation.unit = unit.unit
@@ -117,7 +120,9 @@ class Atlas:
         self._check_layer(layer)
         names = [label.name for label in self.records(Label)]
         rows = {row.unit: np.frombuffer(row.means, "<f4") for row in self.records(ClassActivation, layer=layer)}
-        return pandas.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis(index="unit", columns="class")
+        return pandas.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis(
+            index="unit", columns="class"
+        )
 
     def runs(self) -> "pandas.DataFrame":
         """One row a run of `inspect`: settings, versions, times."""

@@ -1,4 +1,4 @@
-"""Writing an atlas: which tasks are done, and one step that writes a task's records, pictures and ledger row. No torch."""
+"""Writing an atlas: which tasks are done, and one step that writes all of a task's result. No torch."""
 
 import json
 import platform
@@ -96,8 +96,8 @@ def disk_guard(folder: Path) -> Iterator[None]:
         full = isinstance(error, OSError) and error.errno in (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
         if full or "full" in text or "disk I/O" in text:
             raise BadAtlas(
-                f"the disk is full: {folder} could not be written ({free_megabytes(folder)} MB free); what was finished "
-                "is kept: make room and run the same command again"
+                f"the disk is full: {folder} could not be written ({free_megabytes(folder)} MB free); "
+                "what was finished is kept: make room and run the same command again"
             ) from error
         if isinstance(error, sqlite3.OperationalError):
             raise BadAtlas(f"{folder / DATABASE} cannot be written: {text}") from error

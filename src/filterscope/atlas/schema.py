@@ -92,7 +92,9 @@ def check_version(connection: sqlite3.Connection, folder: Path) -> None:
     except sqlite3.DatabaseError:
         row = None
     if row is None:
-        raise BadAtlas(f"{folder} holds no atlas that can be read; make one with: filterscope inspect MODEL --out {folder}")
+        raise BadAtlas(
+            f"{folder} holds no atlas that can be read; make one with: filterscope inspect MODEL --out {folder}"
+        )
     if row[0] != str(VERSION):
         raise BadAtlas(
             f"{folder} is an atlas of version {row[0]}, this filterscope reads version {VERSION}; make it anew with: "

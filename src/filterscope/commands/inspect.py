@@ -24,10 +24,14 @@ def inspect(
         Path | None,
         typer.Option(metavar="DIR", help="Folder (class subfolders, labels.csv, or no labels) or .npz with x and y."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="ATLAS", help="Where the atlas goes; default: MODEL.atlas.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="ATLAS", help="Where the atlas goes; default: MODEL.atlas.")
+    ] = None,
     layers: Annotated[
         list[str] | None,
-        typer.Option("--layers", metavar="NAME", help="Layer, module or pattern such as 'features.*'; may be repeated."),
+        typer.Option(
+            "--layers", metavar="NAME", help="Layer, module or pattern such as 'features.*'; may be repeated."
+        ),
     ] = None,
     lens: Annotated[
         list[str] | None, typer.Option("--lens", help="kernels, patches; may be repeated. Default: all.")

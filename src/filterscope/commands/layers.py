@@ -36,7 +36,20 @@ def layers(
 
 def as_object(layer: "Layer") -> dict[str, Any]:
     """A layer as the JSON that `--json` prints."""
-    names = "name kind channels kernel stride padding dilation groups output_size parameters flops calls".split()
+    names = [
+        "name",
+        "kind",
+        "channels",
+        "kernel",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "output_size",
+        "parameters",
+        "flops",
+        "calls",
+    ]
     field = None
     if layer.field_size is not None:
         field = {"size": layer.field_size, "stride": layer.field_stride, "start": layer.field_start}
@@ -78,7 +91,19 @@ def as_table(found: "list[Layer]") -> "Table":
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("", "layer", "kind", "units"):
         table.add_column(title, justify="right" if title in ("", "units") else "left", no_wrap=True)
-    for title in ("kernel", "stride", "pad", "dil.", "groups", "output", "field", "f. stride", "params", "FLOPs", "calls"):
+    for title in (
+        "kernel",
+        "stride",
+        "pad",
+        "dil.",
+        "groups",
+        "output",
+        "field",
+        "f. stride",
+        "params",
+        "FLOPs",
+        "calls",
+    ):
         table.add_column(title, justify="right", no_wrap=True)
     for layer in found:
         field = "image" if layer.whole_image else pair(layer.field_size)

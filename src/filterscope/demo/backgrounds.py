@@ -70,7 +70,9 @@ def _sea(random: Random) -> Image.Image:
         y = np.arange(SIZE, SIZE - height, -6)
         weed = np.stack([x + 4 * np.sin(y / 7 + x), y], 1).ravel().tolist()
         draw.line(weed, fill=ink(random.uniform(0.28, 0.45), 0.55, shade), width=5)
-    for x, y, size in zip(random.uniform(0, SIZE, 8), random.uniform(0, 100, 8), random.uniform(1.5, 5, 8), strict=True):
+    for x, y, size in zip(
+        random.uniform(0, SIZE, 8), random.uniform(0, 100, 8), random.uniform(1.5, 5, 8), strict=True
+    ):
         draw.ellipse((x - size, y - size, x + size, y + size), outline=ink(hue, 0.12, 1.0), width=2)
     return image
 
@@ -79,7 +81,9 @@ def _night(random: Random) -> Image.Image:
     hue = random.uniform(0.58, 0.82)
     image = _gradient(ink(hue, 0.6, 0.25), ink(hue + 0.08, 0.45, 0.6))
     draw = ImageDraw.Draw(image)
-    for x, y, size in zip(random.uniform(0, SIZE, 22), random.uniform(0, 90, 22), random.uniform(0.6, 1.8, 22), strict=True):
+    for x, y, size in zip(
+        random.uniform(0, SIZE, 22), random.uniform(0, 90, 22), random.uniform(0.6, 1.8, 22), strict=True
+    ):
         _disc(draw, x, y, size, (255, 250, 220))
     x, y, size = random.uniform(15, 113), random.uniform(12, 40), random.uniform(8, 14)
     _disc(draw, x, y, size, (255, 244, 205))
@@ -118,7 +122,9 @@ def _snow(random: Random) -> Image.Image:
     draw = ImageDraw.Draw(image)
     _hill(draw, random, 0.62, ink(hue, 0.12, 0.93))
     _hill(draw, random, 0.78, ink(hue, 0.04, 1.0))
-    for x, y, size in zip(random.uniform(0, SIZE, 26), random.uniform(0, SIZE, 26), random.uniform(0.8, 2.4, 26), strict=True):
+    for x, y, size in zip(
+        random.uniform(0, SIZE, 26), random.uniform(0, SIZE, 26), random.uniform(0.8, 2.4, 26), strict=True
+    ):
         _disc(draw, x, y, size, (255, 255, 255))
     return image
 
@@ -138,9 +144,13 @@ def _wallpaper(random: Random) -> Image.Image:
 
 def _studio(random: Random) -> Image.Image:
     hue = random.random()
-    image = _gradient(ink(hue, 0.3, random.uniform(0.5, 1)), ink(hue + random.uniform(-0.15, 0.15), 0.35, random.uniform(0.4, 0.95)))
+    image = _gradient(
+        ink(hue, 0.3, random.uniform(0.5, 1)), ink(hue + random.uniform(-0.15, 0.15), 0.35, random.uniform(0.4, 0.95))
+    )
     draw = ImageDraw.Draw(image)
-    for x, y, size in zip(random.uniform(0, SIZE, 6), random.uniform(0, SIZE, 6), random.uniform(4, 16, 6), strict=True):
+    for x, y, size in zip(
+        random.uniform(0, SIZE, 6), random.uniform(0, SIZE, 6), random.uniform(4, 16, 6), strict=True
+    ):
         _disc(draw, x, y, size, ink(hue + random.uniform(-0.1, 0.1), 0.25, random.uniform(0.6, 1.0)))
     return image
 
@@ -164,5 +174,12 @@ def _clutter(draw: ImageDraw.ImageDraw, random: Random) -> None:
 
 
 SCENES: tuple[Callable[[Random], Image.Image], ...] = (
-    _meadow, _sea, _night, _desert, _forest, _snow, _wallpaper, _studio,
+    _meadow,
+    _sea,
+    _night,
+    _desert,
+    _forest,
+    _snow,
+    _wallpaper,
+    _studio,
 )

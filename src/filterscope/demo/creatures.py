@@ -30,7 +30,7 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Part:
-    """A part as far as it is visible: its box in pixels, ``top`` and ``left`` within, ``bottom`` and ``right`` past it."""
+    """A part as far as it is visible: its box in pixels, ``bottom`` and ``right`` just past it."""
 
     name: str
     top: int
@@ -52,8 +52,8 @@ class Drawing:
 class Scene:
     """All that was decided by chance for one image; painting it decides nothing more.
 
-    ``shapes`` lie in fine pixels, ``names`` are those of their parts; ``frame`` (2, 3) takes a fine pixel back to the creature's own
-    coordinates. ``gain`` and ``haze`` are the colour of the light and of the shadows, ``slope`` says from where it comes.
+    ``shapes`` lie in fine pixels, ``names`` are those of their parts; ``frame`` (2, 3) takes a fine pixel back to the
+    creature's own coordinates. ``gain`` is the colour of the light, ``slope`` says from where it comes.
     """
 
     species: Species
@@ -78,11 +78,11 @@ class Creatures(Sequence[tuple[Picture, int]]):
     """
 
     def __init__(self, count: int, seed: int = 0) -> None:
-        self.count = count
-        self.seed = seed
+        self._length = count
+        self._seed = seed
 
     def __len__(self) -> int:
-        return self.count
+        return self._length
 
     @overload
     def __getitem__(self, index: int) -> tuple[Picture, int]: ...
@@ -90,9 +90,9 @@ class Creatures(Sequence[tuple[Picture, int]]):
     def __getitem__(self, index: slice) -> list[tuple[Picture, int]]: ...
     def __getitem__(self, index: int | slice) -> tuple[Picture, int] | list[tuple[Picture, int]]:
         if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(self.count))]
-        number = range(self.count)[index]
-        return paint(compose(number, self.seed)), number % len(CLASSES)
+            return [self[each] for each in range(*index.indices(self._length))]
+        number = range(self._length)[index]
+        return paint(compose(number, self._seed)), number % len(CLASSES)
 
 
 def draw(index: int, seed: int = 0) -> Drawing:
@@ -108,6 +108,12 @@ def draw(index: int, seed: int = 0) -> Drawing:
     return Drawing(paint(scene), index % len(CLASSES), visible_parts(scene))
 
 
+def batch(indices: range, seed: int = 0) -> tuple[Picture, NDArray[np.int64]]:
+    """Draw many at once, without their parts: images ``(n, 64, 64, 3)`` and labels ``(n,)``."""
+    images = np.stack([paint(compose(index, seed)) for index in indices])
+    return images, np.array(indices, dtype=np.int64) % len(CLASSES)
+
+
 def compose(index: int, seed: int = 0) -> Scene:
     """Decide everything about image ``index`` of series ``seed``, without painting it."""
     if index < 0 or seed < 0:
@@ -119,7 +125,8 @@ def compose(index: int, seed: int = 0) -> Scene:
     PLANS[species.plan](sketch)
     matrix, shift = _place(np.concatenate([shape.outline for shape in sketch.shapes]), _TURN[species.plan], random)
     shapes = tuple(
-        Shape(shape.part, shape.outline @ matrix.T + shift, shape.colour, shape.textured, shape.edged) for shape in sketch.shapes
+        Shape(shape.part, shape.outline @ matrix.T + shift, shape.colour, shape.textured, shape.edged)
+        for shape in sketch.shapes
     )
     back = np.linalg.inv(matrix)
     grain = Grain(random.uniform(0.38, 0.5), random.random(), random.random(), random.uniform(-0.35, 0.35))
@@ -172,7 +179,7 @@ def paint(scene: Scene) -> Picture:
     small = np.asarray(canvas.reduce(_FINE), dtype=np.float32)
     across = np.linspace(-1, 1, SIZE, dtype=np.float32)
     light = 1 + scene.slope[0] * across[None, :, None] + scene.slope[1] * across[:, None, None]
-    return np.clip(small * light * scene.gain + scene.noise, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(small * light * scene.gain + scene.noise, 0, 255), np.uint8)
 
 
 def _bytes(colour: Rgb, shade: float = 1.0) -> tuple[int, int, int]:
@@ -210,7 +217,10 @@ def _skin(canvas: Image.Image, shape: Shape, scene: Scene) -> None:
     x = frame[0, 0] * column + frame[0, 1] * row + frame[0, 2]
     y = frame[1, 0] * column + frame[1, 1] * row + frame[1, 2]
     second = TEXTURES[scene.species.texture](x, y, scene.grain)[..., None]
-    across, down = np.linspace(-1, 1, right - left, dtype=np.float32)[None], np.linspace(-1, 1, bottom - top, dtype=np.float32)[:, None]
+    across, down = (
+        np.linspace(-1, 1, right - left, dtype=np.float32)[None],
+        np.linspace(-1, 1, bottom - top, dtype=np.float32)[:, None],
+    )
     light = (1.06 - 0.16 * (across + 0.4) ** 2 - 0.3 * np.maximum(down + 0.5, 0) ** 2 / 1.5)[..., None] * 255
     base = np.array(shape.colour, dtype=np.float32)
     skin = (base + second * (np.array(scene.second, dtype=np.float32) - base)) * light
@@ -228,7 +238,9 @@ def visible_parts(scene: Scene) -> tuple[Part, ...]:
         pen.polygon(corners, fill=shape.part + 1)
         if shape.edged:
             pen.line([*corners, *corners[:4]], fill=shape.part + 1, width=3)
-    return tuple(part for number, name in enumerate(scene.names) if (part := _box(np.asarray(owner) == number + 1, name)))
+    return tuple(
+        part for number, name in enumerate(scene.names) if (part := _box(np.asarray(owner) == number + 1, name))
+    )
 
 
 def _box(mask: NDArray[np.bool_], name: str) -> Part | None:

@@ -1,63 +1,73 @@
-"""The bundled network: a plain VGG-style stack of convolutions that tells the drawn creatures apart."""
+"""The demonstration's network: a small plain VGG, its committed weights and the checkpoints of its training."""
 
 from collections import OrderedDict
 from pathlib import Path
 
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from filterscope.demo.creatures import CLASSES, SIZE
+from filterscope.demo.creatures import CLASSES
+from filterscope.errors import BadModel
 
-INPUT_SIZE = (SIZE, SIZE)
+INPUT_SIZE = (64, 64)
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
-"""Round numbers near those of the drawn images: mean 0.50, 0.50, 0.52, standard deviation 0.23 to 0.24."""
+"""Of pixel values from 0 to 1, per channel: the network sees ``(pixel - MEAN) / STD``."""
 
-WIDTHS = ((16, 16), (24, 24), (32, 32, 32), (48, 48, 48), (48, 48))
-"""Units of the convolutions of each block; between blocks the size is halved."""
+WIDTHS: tuple[tuple[int, ...], ...] = ((24, 24), (24, 24), (32, 32, 32), (48, 48, 48), (56, 56))
+"""Channels of every convolution, block by block; a max pooling follows every block but the last."""
 
-FILES = Path(__file__).parent / "weights"
-
-
-class Creature(nn.Module):
-    """Five blocks of 3x3 convolutions with ReLU, max pooling between them, a mean over space and a linear layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        channels = 3
-        for number, widths in enumerate(WIDTHS, start=1):
-            layers: OrderedDict[str, nn.Module] = OrderedDict()
-            for place, width in enumerate(widths, start=1):
-                layers[f"conv{place}"] = nn.Conv2d(channels, width, 3, padding=1)
-                layers[f"relu{place}"] = nn.ReLU()
-                channels = width
-            if number < len(WIDTHS):
-                layers["pool"] = nn.MaxPool2d(2)
-            self.add_module(f"block{number}", nn.Sequential(layers))
-        self.classifier = nn.Linear(channels, len(CLASSES))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(image, 3, 64, 64) to logits (image, class)."""
-        maps = images
-        for number in range(1, len(WIDTHS) + 1):
-            maps = self.get_submodule(f"block{number}")(maps)
-        return self.classifier(maps.mean((2, 3)))  # type: ignore[no-any-return]
+FOLDER = Path(__file__).parent
+WEIGHTS = "weights.safetensors"
 
 
-def build() -> Creature:
-    """Make the network with random weights."""
-    return Creature()
+def checkpoint(folder: Path, step: int) -> Path:
+    """Where the training keeps what the network was after ``step`` updates."""
+    return folder / "checkpoints" / f"step{step:06}.safetensors"
 
 
-def trained(weights: Path | None = None) -> Creature:
-    """Make the network with the bundled weights, or those of a checkpoint, in eval mode."""
+def build() -> nn.Sequential:
+    """The untrained network, ``(image, 3, 64, 64)`` to ``(image, class)``; modules are named like ``block1.conv1``.
+
+    The first convolution is 5x5, so that what it learned can be seen as a picture; all others are 3x3.
+    """
+    blocks: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = 3
+    for number, widths in enumerate(WIDTHS, start=1):
+        block: OrderedDict[str, nn.Module] = OrderedDict()
+        for step, width in enumerate(widths, start=1):
+            kernel = 5 if channels == 3 else 3
+            block[f"conv{step}"] = nn.Conv2d(channels, width, kernel, padding=kernel // 2)
+            block[f"relu{step}"] = nn.ReLU()
+            channels = width
+        if number < len(WIDTHS):
+            block["pool"] = nn.MaxPool2d(2)
+        blocks[f"block{number}"] = nn.Sequential(block)
+    blocks["pool"] = nn.AdaptiveAvgPool2d(1)
+    blocks["flatten"] = nn.Flatten()
+    blocks["classifier"] = nn.Linear(channels, len(CLASSES))
+    return nn.Sequential(blocks)
+
+
+def trained() -> nn.Sequential:
+    """The network with the weights that come with the package, in evaluation mode.
+
+    Raises:
+        BadModel: if the weights are not there.
+    """
+    weights = FOLDER / WEIGHTS
+    if not weights.is_file():
+        raise BadModel(
+            f"the demonstration's weights are missing: {weights}; make them with: python -m filterscope.demo.train"
+        )
     network = build()
-    state = load_file(weights or FILES / "creatures.safetensors")
-    network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    network.load_state_dict(load_file(weights))
     return network.eval()
 
 
 def checkpoints() -> list[tuple[int, Path]]:
-    """(step, file) of the checkpoints of the bundled training, in half precision, first the untrained network."""
-    found = [(int(path.stem.removeprefix("step")), path) for path in FILES.glob("step*.safetensors")]
-    return sorted(found)
+    """The states of the training that come with the package: its step and file (half precision), before training first."""
+    return [
+        (int(path.stem.removeprefix("step")), path)
+        for path in sorted((FOLDER / "checkpoints").glob("step*.safetensors"))
+    ]

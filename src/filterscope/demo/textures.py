@@ -62,11 +62,11 @@ def scales(x: Plane, y: Plane, grain: Grain) -> Plane:
     along = column - number
     # A scale is a disc of the next column that reaches back over this one.
     rim = np.sqrt(across * across * 1.3 + (1 - along) ** 2)
-    return np.clip(1.0 - np.abs(rim - 0.72) * 5.5, 0, 1) + 0.25 * np.clip(rim - 0.72, 0, 1)
+    return np.asarray(np.clip(1.0 - np.abs(rim - 0.72) * 5.5, 0, 1) + 0.25 * np.clip(rim - 0.72, 0, 1), np.float32)
 
 
 def _above(value: Plane, level: float, sharpness: float = 6) -> Plane:
-    return np.clip((value - level) * sharpness + 0.5, 0, 1)
+    return np.asarray(np.clip((value - level) * sharpness + 0.5, 0, 1), np.float32)
 
 
 TEXTURES: dict[str, Texture] = {

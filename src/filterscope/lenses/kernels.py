@@ -80,13 +80,15 @@ class DrawKernels:
                 unit=unit,
                 norm=float(norms[unit]),
                 chroma=None if chroma is None else float(chroma[unit]),
-                slices=() if in_colour else tuple(int(index) for index in strongest[unit]),
+                slices=() if in_colour else input_channels(self.layer, unit, strongest[unit], kernels.shape[1]),
             )
             for unit in range(len(kernels))
         )
         cards = self.colour_cards(kernels, norms) if in_colour else self.slice_cards(kernels, strongest, norms)
         title = f"{self.layer.name}: kernels"
-        return Result(records, (Picture(self.layer.name, Kernels.name, Kernel.table, title, self.legend(in_colour), cards),))
+        return Result(
+            records, (Picture(self.layer.name, Kernels.name, Kernel.table, title, self.legend(in_colour), cards),)
+        )
 
     def legend(self, in_colour: bool) -> str:
         """What the sheet shows, in a line."""
@@ -95,7 +97,8 @@ class DrawKernels:
         if in_colour:
             what = "in the colours of the image; mid grey is zero, full colour"
         else:
-            what = f"the {self.settings.slices} strongest input channels, strongest first; blue negative, red positive, full colour"
+            what = f"the {self.settings.slices} strongest input channels, strongest first; "
+            what += "blue negative, red positive, full colour"
         return f"{self.layer.channels} kernels of {height} x {width}, {what} is {full}. Beside the index: L2 norm."
 
     def scales(self, kernels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -129,7 +132,7 @@ class DrawKernels:
 
 def enlargement(kernels: NDArray[np.float32], side: int) -> int:
     """The whole factor that brings a kernel to about ``side`` pixels."""
-    return max(1, side // max(kernels.shape[2:]))
+    return max(1, side // int(max(kernels.shape[2:])))
 
 
 def kernel_array(network: Network, layer: Layer) -> NDArray[np.float32] | None:
@@ -144,7 +147,7 @@ def kernel_array(network: Network, layer: Layer) -> NDArray[np.float32] | None:
         inputs, units = array.shape[0] // groups, array.shape[1]
         array = array.reshape(groups, inputs, units, *array.shape[2:]).swapaxes(1, 2)
         array = array.reshape(groups * units, inputs, *array.shape[3:])
-    return array.reshape(*array.shape[:2], 1, 1) if array.ndim == 2 else array
+    return np.asarray(array.reshape(*array.shape[:2], 1, 1) if array.ndim == 2 else array)
 
 
 def sees_colours(network: Network, layer: Layer) -> bool:
@@ -153,13 +156,21 @@ def sees_colours(network: Network, layer: Layer) -> bool:
         return False
     extent = tuple(dilation * (kernel - 1) + 1 for kernel, dilation in zip(layer.kernel, layer.dilation, strict=True))
     channels = network.preprocessing.channels
-    return layer.field_size == extent and bool(channels) and layer.in_channels == len(channels) and layer.kernel != (1, 1)
+    return (
+        layer.field_size == extent and bool(channels) and layer.in_channels == len(channels) and layer.kernel != (1, 1)
+    )
 
 
 def strongest_slices(kernels: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """(unit, slice): the input channels whose slices have the largest L2 norm; ties go to the lower index."""
     energy = (kernels.astype(np.float64) ** 2).sum((2, 3))
     return np.argsort(-energy, axis=1, kind="stable")[:, :count]
+
+
+def input_channels(layer: Layer, unit: int, slices: NDArray[np.int64], inputs: int) -> tuple[int, ...]:
+    """The layer's input channels that a unit's slices belong to: a group's slices begin at the group's first."""
+    group = unit * (layer.groups or 1) // layer.channels
+    return tuple(group * inputs + int(index) for index in slices)
 
 
 def chroma_share(kernels: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -172,5 +183,4 @@ def chroma_share(kernels: NDArray[np.float32]) -> NDArray[np.float64]:
     energy = (exact**2).sum((1, 2, 3))
     brightness = (exact.sum(1) ** 2).sum((1, 2)) / kernels.shape[1]
     share = np.divide(energy - brightness, energy, out=np.zeros_like(energy), where=energy > 0)
-    return np.clip(share, 0.0, 1.0)
-
+    return np.asarray(np.clip(share, 0.0, 1.0))

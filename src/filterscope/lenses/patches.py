@@ -171,7 +171,12 @@ class DrawPatches:
         columns = round(self.settings.count**0.5)
         share = statistics.above / max(statistics.positions, 1)
         cards = tuple(
-            Card(unit, f"max {statistics.value[unit, 0]:.3g}, fires {share[unit]:.1%}", tiles[unit, : count[unit]], columns)
+            Card(
+                unit,
+                f"max {statistics.value[unit, 0]:.3g}, fires {share[unit]:.1%}",
+                tiles[unit, : count[unit]],
+                columns,
+            )
             for unit in range(layer.channels)
         )
         field = "the whole image" if layer.field_size is None else f"{layer.field_size[0]} x {layer.field_size[1]} px"
@@ -215,10 +220,15 @@ Field = tuple[ReceptiveField | None, ReceptiveField | None]
 def fields(bench: Workbench, layer: Layer) -> Sequence[Field]:
     """The receptive field of a layer at each of its calls."""
     if layer.calls > 1:
-        return [(call.height, call.width) for call in reach(bench.network.module, [layer.name], bench.network.example())[layer.name]]
+        return [
+            (call.height, call.width)
+            for call in reach(bench.network.module, [layer.name], bench.network.example())[layer.name]
+        ]
     if layer.field_size is None or layer.field_stride is None or layer.field_start is None:
         return [(None, None)]
-    height, width = (ReceptiveField(*axis) for axis in zip(layer.field_size, layer.field_stride, layer.field_start, strict=True))
+    height, width = (
+        ReceptiveField(*axis) for axis in zip(layer.field_size, layer.field_stride, layer.field_start, strict=True)
+    )
     return [(height, width)]
 
 
@@ -233,7 +243,9 @@ def field_box(field: Field, place: Pair, size: Pair) -> tuple[Span, Span]:
 
 def view(rows: Span, columns: Span, size: Pair) -> tuple[Span, Span]:
     """What of a box is shown: the box, but no more than the image of an axis on which it is larger than the image."""
-    whole = [(0, extent) if span[1] - span[0] >= extent else span for span, extent in zip((rows, columns), size, strict=True)]
+    whole = [
+        (0, extent) if span[1] - span[0] >= extent else span for span, extent in zip((rows, columns), size, strict=True)
+    ]
     return whole[0], whole[1]
 
 

@@ -18,7 +18,7 @@ from filterscope.lenses.statistics import BatchReader, NotFinite, UnitStatistics
 from filterscope.model import tap
 
 CHUNK = 256
-"""Images a task. Fewer, and the nine strongest of each chunk would be a large part of it: finding their places costs."""
+"""Images a task. Of fewer, the nine strongest would be a large part, and finding their places costs."""
 MOST_CHUNKS = 256
 """More images than this many chunks make larger chunks: each chunk's statistics are written once."""
 
@@ -36,7 +36,7 @@ def chunks(count: int) -> list[range]:
 
 @dataclass(frozen=True)
 class ScanChunk:
-    """Look at some of the images through all layers. Called with the workbench; its partial is the packed statistics."""
+    """Look at some of the images through all layers. Called with the workbench; its partial: packed statistics."""
 
     layers: tuple[Layer, ...]
     images: range
@@ -128,7 +128,7 @@ class Scanner:
 
 
 def units_last(output: Tensor, layer: Layer) -> Tensor:
-    """A layer's output as (image, row, column, unit), without copying it. Tokens are one column, a vector one position."""
+    """A layer's output as (image, row, column, unit), not copied. Tokens are one column, a vector is one position."""
     if output.ndim > 2 and layer.kind != "linear":
         output = output.movedim(1, -1)
     while output.ndim < 4:

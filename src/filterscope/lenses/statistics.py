@@ -103,7 +103,7 @@ class UnitStatistics:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "UnitStatistics":
         """The inverse of :meth:`to_arrays`."""
-        made = cls(*(int(arrays[name]) for name in ("units", "strongest", "labels", "images", "positions")))  # type: ignore[call-overload]
+        made = cls(*(int(arrays[name]) for name in ("units", "strongest", "labels", "images", "positions")))
         for item in fields(cls):
             if not item.init:
                 setattr(made, item.name, arrays[item.name])
@@ -223,7 +223,7 @@ class Reduced:
 def reduce_maps(maps: Float[Tensor, "image row column unit"]) -> Reduced:
     """Reduce the maps block by block, each read from memory once."""
     images, rows, columns, units = maps.shape
-    # Deviations are summed from the first image's mean: sums of plain squares would lose a small spread on a large mean.
+    # Deviations are summed from the first image's mean: plain squares would lose a small spread on a large mean.
     shift = maps[0].float().mean((0, 1))
     step = images
     if maps.device.type == "cpu":
@@ -249,7 +249,7 @@ def reduce_maps(maps: Float[Tensor, "image row column unit"]) -> Reduced:
 
 
 def reduce_block(block: Tensor, shift: Tensor, scratch: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Largest of every column; then per image and unit the sum of (value - shift), of its squares, the number above zero."""
+    """Largest of every column; per image and unit the sum of (value - shift), of its squares, the number above 0."""
     block, scratch = block.float(), scratch[: len(block)]
     # Down the columns: along the rows, few channels (16) take 25 times as long.
     column_largest = block.amax(1)

@@ -57,11 +57,12 @@ def enlarged(picture: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 def colour_kernel(weights: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
     """Weights (..., colour, height, width), red first, as pictures: zero is mid grey, ``scale`` is full."""
     picture = 127.5 + 127.5 * np.clip(np.moveaxis(weights, -3, -1) / scale, -1, 1)
-    return np.rint(picture).astype(np.uint8)
+    return np.asarray(np.rint(picture), np.uint8)
 
 
 def signed(weights: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
     """Weights (...) as colours (..., 3): -scale blue, zero near white, +scale red."""
     share = np.clip(weights / scale, -1, 1)[..., None]
     end = np.where(share < 0, np.array(NEGATIVE, np.float32), np.array(POSITIVE, np.float32))
-    return np.rint(np.array(ZERO, np.float32) * (1 - abs(share)) + end * abs(share)).astype(np.uint8)
+    colours = np.array(ZERO, np.float32) * (1 - abs(share)) + end * abs(share)
+    return np.asarray(np.rint(colours), np.uint8)

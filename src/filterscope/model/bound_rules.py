@@ -20,7 +20,7 @@ from filterscope.model.sliding import (
 )
 
 
-class NoRule(Exception):  # noqa: N818  it never leaves the measurement
+class NoRule(Exception):
     """An operation of which nothing is known, not even which image of the batch a value belongs to."""
 
 

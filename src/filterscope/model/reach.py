@@ -29,7 +29,7 @@ CONVOLUTIONS = (
 )
 
 SPANS = 0.9
-"""A field is the whole image if it is at least this share of it: strides leave a margin over that nothing sees."""
+"""A field is the whole image but for a margin of the rest on either side: strides leave some over that nothing sees."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,7 @@ def _read(output: Tensor, state: State | None, size: tuple[int, int]) -> Call:
                 state,
             )
         # Its units have no place in space left: each of them sees the whole image, or what cannot be told.
-        extents = (values[1] + values[0], values[3] + values[2])
-        spans = all(float(e.min()) + 1 >= SPANS * length for e, length in zip(extents, size, strict=True))
+        spans = _spans(-values[0], values[1], size[0]) and _spans(-values[2], values[3], size[1])
         axis = Axis(Extent.ALL if spans else Extent.UNKNOWN)
         return Call(axis, axis, state)
 
@@ -212,8 +211,13 @@ def _read_axis(first: Tensor, last: Tensor, pixels: int) -> Axis:
         slope = float(last[-1 - quarter] - last[quarter]) / (units - 1 - 2 * quarter)
         if round(slope) > 0 and abs(slope - round(slope)) < 0.15:
             return _axis(first, last, float(round(slope)), range(units // 2 - 2, units // 2 + 2))
-    spans = float((last - first).min()) + 1 >= SPANS * pixels
-    return Axis(Extent.ALL if spans and (found is not None or units < 3) else Extent.UNKNOWN)
+    return Axis(Extent.ALL if _spans(first, last, pixels) else Extent.UNKNOWN)
+
+
+def _spans(first: Tensor, last: Tensor, pixels: int) -> bool:
+    """Whether every unit sees the whole axis, but for a margin."""
+    margin = (1 - SPANS) * pixels
+    return float(first.max()) <= margin and float(last.min()) >= pixels - 1 - margin
 
 
 def _axis(first: Tensor, last: Tensor, slope: float, units: range) -> Axis:

@@ -19,7 +19,7 @@ LONGEST_PERIOD = 64
 """Upsampling by n makes fields that repeat every n positions."""
 
 
-class EndUnknown(Exception):  # noqa: N818  it is no error: a larger image shows how the axis goes on
+class EndUnknown(Exception):
     """An axis too short to tell how it would go on."""
 
 

@@ -7,12 +7,8 @@ from filterscope.errors import BadModel, UnknownName
 from filterscope.model.network import Network
 from filterscope.model.sources.bundled import open_bundled
 from filterscope.model.sources.folder import open_folder
-from filterscope.model.sources.timm import open_timm
-from filterscope.model.sources.torchvision import open_torchvision
+from filterscope.model.sources.libraries import LIBRARIES
 from filterscope.model.weights import SUFFIXES
-
-LIBRARIES: dict[str, Callable[[str], Network]] = {"torchvision": open_torchvision, "timm": open_timm}
-"""Openers of ``LIBRARY:NAME[@WEIGHTS]``, given what follows the colon."""
 
 FILES: dict[str, Callable[[Path], Network]] = {}
 """Openers of single files, by suffix."""

@@ -16,11 +16,8 @@ from filterscope.errors import BadModel, FilterscopeError, UnknownName
 from filterscope.images.preprocessing import Preprocessing
 from filterscope.model.network import Network
 from filterscope.model.running import one_line
-from filterscope.model.sources.timm import open_timm
-from filterscope.model.sources.torchvision import open_torchvision
+from filterscope.model.sources.libraries import LIBRARIES
 from filterscope.model.weights import fit_weights, read_weights
-
-ARCHITECTURES = {"torchvision": open_torchvision, "timm": open_timm}
 
 PREPROCESSING: dict[str, tuple[type, ...]] = {
     "input_size": (list,),
@@ -88,9 +85,9 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _from_architecture(spec: str, *, trained: bool) -> Network:
     library, _, name = spec.partition(":")
-    if library not in ARCHITECTURES or not name or "@" in name:
+    if library not in LIBRARIES or not name or "@" in name:
         raise UnknownName.of("architecture", spec, (), "write torchvision:NAME or timm:NAME, and the weights apart")
-    network = ARCHITECTURES[library](name)
+    network = LIBRARIES[library](name)
     if trained:
         network.note = ""
     return network
