@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from filterscope.atlas import Atlas, Identity, Ledger, open_ledger
 from filterscope.atlas.records import Layer, Result, Task
@@ -26,6 +26,7 @@ BATCH_ELSEWHERE = 128
 """Images at a time. On a CPU larger batches are no faster, and push each other's activations out of the caches."""
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Is told how the work goes on."""
 

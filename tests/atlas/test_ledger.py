@@ -80,8 +80,8 @@ def test_a_result_that_fails_halfway_leaves_nothing_in_the_tables(tmp_path):
 def test_partial_results_are_replaced_and_forgotten(tmp_path):
     with open_ledger(tmp_path / "a", NETWORK) as ledger:
         ledger.begin_lens("patches", "d", {})
-        ledger.commit(task(1), Result(partial=b"one"), 0)
-        ledger.commit(task(2), Result(partial=b"one and two"), 0, instead_of=task(1))
+        ledger.commit(task(1), Result(partial=b"one"), 0.0)
+        ledger.commit(task(2), Result(partial=b"one and two"), 0.0, instead_of=task(1))
         assert ledger.partial(task(1)) is None
         assert ledger.partial(task(2)) == b"one and two"
         ledger.finish_lens("patches")
@@ -139,11 +139,11 @@ def test_a_second_process_is_refused_and_a_killed_one_lets_go(tmp_path):
 def test_a_full_database_says_so_and_keeps_what_was_finished(tmp_path):
     folder = tmp_path / "a"
     with open_ledger(folder, NETWORK) as ledger:
-        ledger.commit(task(1), Result((kernel(0),)), 0)
+        ledger.commit(task(1), Result((kernel(0),)), 0.0)
         pages = ledger.connection.execute("PRAGMA page_count").fetchone()[0]
         ledger.connection.execute(f"PRAGMA max_page_count = {pages + 2}")
         with pytest.raises(BadAtlas, match=r"disk is full.*MB free.*again"):
-            ledger.commit(task(2), Result((kernel(1),), partial=bytes(10**6)), 0)
+            ledger.commit(task(2), Result((kernel(1),), partial=bytes(10**6)), 0.0)
     with open_ledger(folder, NETWORK) as ledger:
         assert ledger.done(task(1))
         assert not ledger.done(task(2))

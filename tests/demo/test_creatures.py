@@ -24,7 +24,7 @@ LIMBS = {  # counted by hand on the pictures
     "jellyfish": {"tentacle": 5},
     "bee": {"leg": 6, "wing": 2, "antenna": 2},
     "ladybird": {"leg": 6, "antenna": 2},
-    "owl": {"leg": 2, "wing": 2, "tail": 1, "beak": 1},
+    "parrot": {"leg": 2, "wing": 2, "tail": 1, "beak": 1},
     "canary": {"leg": 2, "wing": 2, "tail": 1, "beak": 1},
     "turtle": {"fin": 4, "tail": 1},
 }
@@ -125,7 +125,12 @@ def test_creatures_lie_within_the_image_and_are_large_enough_to_be_seen() -> Non
 
 @pytest.mark.parametrize(
     ("name", "step", "share"),
-    [("plain", (0.3, 0.2), 0.0), ("stripes", (0.5, 0.0), 0.47), ("checks", (0.5, 0.5), 0.5), ("spots", (0.0, 1.15), 0.33)],
+    [
+        ("plain", (0.3, 0.2), 0.0),
+        ("stripes", (0.5, 0.0), 0.47),
+        ("checks", (0.5, 0.5), 0.5),
+        ("spots", (0.0, 1.15), 0.33),
+    ],
 )
 def test_a_texture_repeats_and_covers_its_share(name: str, step: tuple[float, float], share: float) -> None:
     x, y = np.meshgrid(np.linspace(-3, 3, 301, dtype=np.float32), np.linspace(-3, 3, 301, dtype=np.float32))

@@ -23,13 +23,14 @@ app.command()(layers)
 app.command()(inspect)
 
 
-def show_version(wanted: bool) -> None:
+def show_version(wanted: bool) -> bool:
     """Print the version and end."""
     if wanted:
         from filterscope import __version__
 
         typer.echo(__version__)
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from filterscope.demo.backgrounds import background, ink
-from filterscope.demo.bodies import PLANS, Rgb, Shape, Sketch
+from filterscope.demo.bodies import PLANS
 from filterscope.demo.shapes import Points, turned
+from filterscope.demo.sketch import Rgb, Shape, Sketch
 from filterscope.demo.species import COLOURS, SECOND, SPECIES, Hsv, Species
 from filterscope.demo.textures import TEXTURES, Grain
 

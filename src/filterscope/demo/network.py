@@ -66,7 +66,7 @@ def trained() -> nn.Sequential:
 
 
 def checkpoints() -> list[tuple[int, Path]]:
-    """The states of the training that come with the package: its step and file (half precision), before training first."""
+    """Step and file (half precision) of every state of the training that comes with the package, untrained first."""
     return [
         (int(path.stem.removeprefix("step")), path)
         for path in sorted((FOLDER / "checkpoints").glob("step*.safetensors"))

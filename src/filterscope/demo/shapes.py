@@ -23,7 +23,7 @@ def ellipse(x: float, y: float, width: float, height: float, turn: float = 0.0, 
     points = _circle(corners) * (width, height)
     if turn:
         points = points @ turned(turn).T
-    return points + np.array((x, y))
+    return np.asarray(points + np.array((x, y)))
 
 
 def turned(angle: float) -> Points:

@@ -32,7 +32,7 @@ SPECIES: tuple[Species, ...] = (
     _species("jellyfish", "drifter", "plain", "blue", "tentacles"),
     _species("bee", "insect", "stripes", "yellow", "legs wings"),
     _species("ladybird", "insect", "spots", "orange", "legs"),
-    _species("owl", "bird", "checks", "violet", "legs wings"),
+    _species("parrot", "bird", "checks", "violet", "legs wings"),
     _species("canary", "bird", "plain", "yellow", "legs wings"),
     _species("turtle", "paddler", "checks", "green", "fins"),
 )
@@ -58,7 +58,7 @@ SECOND: dict[str, Hsv] = {
     "jellyfish": (0.52, 0.22, 1.00),
     "bee": (0.07, 0.60, 0.20),
     "ladybird": (0.02, 0.60, 0.16),
-    "owl": (0.74, 0.55, 0.48),
+    "parrot": (0.74, 0.55, 0.48),
     "canary": (0.09, 0.80, 0.97),
     "turtle": (0.27, 0.60, 0.44),
 }

@@ -24,6 +24,9 @@ Labels = Int64[Tensor, "image"]
 STAGES = (0.0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 0.75, 1.0)
 """When checkpoints are kept, as shares of the training: most filters take shape early."""
 
+CHUNK = 500
+"""Images that a worker process draws at a time."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -39,6 +42,12 @@ class Settings:
     smoothing: float = 0.05
     workers: int = 2
 
+    def __post_init__(self) -> None:
+        if not 0 < self.batch <= self.images or self.epochs < 1:
+            raise ValueError(
+                f"nothing to train on: {self.images} images, {self.epochs} epochs, batches of {self.batch}"
+            )
+
     @property
     def steps(self) -> int:
         """How many updates the training makes."""
@@ -52,7 +61,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training is: ``loss`` is the mean over the last epoch (NaN before the first)."""
+    """Where a training is: ``loss`` is the mean over the last epoch."""
 
     step: int
     steps: int
@@ -60,8 +69,8 @@ class Progress:
 
 
 def creatures(count: int, seed: int, workers: int) -> tuple[Images, Labels]:
-    """Draw ``count`` creatures of series ``seed`` in ``workers`` processes; the answer does not depend on their number."""
-    chunks = [range(start, min(start + 500, count)) for start in range(0, count, 500)]
+    """Draw ``count`` creatures of series ``seed``; the answer does not depend on the number of ``workers``."""
+    chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
     if workers > 1 and len(chunks) > 1:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             drawn = list(pool.map(batch, chunks, [seed] * len(chunks)))
@@ -121,7 +130,7 @@ def train(
         batch_images = augmented(normalised(images[chosen])).contiguous(memory_format=torch.channels_last)
         loss = F.cross_entropy(network(batch_images), labels[chosen], label_smoothing=settings.smoothing)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimiser.step()
         schedule.step()
@@ -151,11 +160,12 @@ def _rate(step: int, steps: int) -> float:
 def _batches(settings: Settings) -> Iterator[Tensor]:
     for _ in range(settings.epochs):
         order = torch.randperm(settings.images)
-        yield from order[: settings.images // settings.batch * settings.batch].split(settings.batch)
+        for start in range(0, settings.images - settings.batch + 1, settings.batch):
+            yield order[start : start + settings.batch]
 
 
 def augmented(images: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image 3 height width"]:
-    """Mirror half of the images, move all by up to four pixels (edges repeated), and vary contrast and colour of the light."""
+    """Mirror half of the images, move all by up to four pixels (edges repeated), vary the contrast and the light."""
     count, height, width = len(images), images.shape[2], images.shape[3]
     flipped = torch.where(torch.rand(count, 1, 1, 1) < 0.5, images.flip(3), images)
     padded = F.pad(flipped, (4, 4, 4, 4), mode="replicate")
@@ -167,11 +177,8 @@ def augmented(images: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "i
 @torch.no_grad()
 def accuracy(network: nn.Module, images: Images, labels: Labels) -> float:
     """The share of ``images`` whose class the network names."""
-    right = sum(
-        int((network(normalised(some)).argmax(dim=1) == true).sum())
-        for some, true in zip(images.split(250), labels.split(250), strict=True)
-    )
-    return right / len(images)
+    named = torch.cat([network(normalised(some)).argmax(dim=1) for some in torch.split(images, 250)])
+    return float((named == labels).double().mean())
 
 
 def write(network: nn.Module, path: Path, *, half: bool = False) -> None:
@@ -186,11 +193,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Draw, train, write weights and checkpoints, and say how well the network does on images that it has not seen."""
     parser = argparse.ArgumentParser(prog="python -m filterscope.demo.train", description=__doc__)
     parser.add_argument("--out", type=Path, default=demo.FOLDER, help="folder to write to (default: the package's own)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2, help="another number gives other roundings, so other weights")
+    parser.add_argument("--seed", type=int, default=Settings.seed, help="of the images, the weights and their order")
+    parser.add_argument("--images", type=int, default=Settings.images, help="how many are drawn to train on")
+    parser.add_argument("--epochs", type=int, default=Settings.epochs, help="how often each is seen")
+    parser.add_argument("--fresh", type=int, default=2800, help="how many, of the next seed, to test on")
+    parser.add_argument("--threads", type=int, default=1, help="another number rounds differently: other weights")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
-    settings = Settings(seed=chosen.seed, workers=os.cpu_count() or 1)
+    settings = Settings(chosen.seed, chosen.images, chosen.epochs, workers=os.cpu_count() or 1)
     images, labels = creatures(settings.images, settings.seed, settings.workers)
 
     def keep(step: int, network: nn.Module) -> None:
@@ -201,8 +211,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     network = train(settings, images, labels, keep=keep, watch=watch)
     write(network, chosen.out / demo.WEIGHTS)
-    fresh = creatures(2800, settings.seed + 1, settings.workers)
-    print(f"{accuracy(network, *fresh):.2%} of 2800 fresh images named rightly; written to {chosen.out}")  # noqa: T201
+    fresh = creatures(chosen.fresh, settings.seed + 1, settings.workers)
+    print(f"{accuracy(network, *fresh):.2%} of {chosen.fresh} fresh images named rightly; written to {chosen.out}")  # noqa: T201
 
 
 if __name__ == "__main__":

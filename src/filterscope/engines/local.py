@@ -1,12 +1,13 @@
 """Run tasks one after the other in this process."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Runs tasks anywhere; the answers come back in the order of the tasks, as soon as they are there."""
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class Kernels:
         FilterscopeError: if a setting is out of its range.
     """
 
-    scale: Literal["layer", "unit"] = "unit"
+    scale: str = "unit"
     slices: int = 9
 
     name: ClassVar[str] = "kernels"
@@ -114,7 +114,7 @@ class DrawKernels:
         rgb = np.repeat(kernels, 3, axis=1) if kernels.shape[1] == 1 else kernels
         factor = enlargement(kernels, FIRST_LAYER_SIDE)
         return tuple(
-            Card(unit, f"{norms[unit]:.2g}", enlarged(colour_kernel(rgb[unit], scale), factor)[None], 1)
+            Card(unit, f"{norms[unit]:.2g}", enlarged(colour_kernel(rgb[unit], float(scale)), factor)[None], 1)
             for unit, scale in enumerate(self.scales(kernels))
         )
 
@@ -125,7 +125,7 @@ class DrawKernels:
         factor = enlargement(kernels, SLICE_SIDE)
         columns = math.ceil(math.sqrt(strongest.shape[1]))
         return tuple(
-            Card(unit, f"{norms[unit]:.2g}", enlarged(signed(kernels[unit, strongest[unit]], scale), factor), columns)
+            Card(unit, f"{norms[unit]:.2g}", enlarged(signed(kernels[unit, strongest[unit]], float(scale)), factor), columns)
             for unit, scale in enumerate(self.scales(kernels))
         )
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from filterscope.atlas.records import Layer, Task
 from filterscope.images import ImageSource
@@ -47,6 +47,7 @@ Stages = Generator[Stage, bytes | None, None]
 """Yields stages; is sent the folded partial result of each (None if it has none)."""
 
 
+@runtime_checkable
 class Lens(Protocol):
     """One way of looking. A frozen dataclass of settings that checks itself; it writes no file and prints nothing."""
 
