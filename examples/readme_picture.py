@@ -9,27 +9,25 @@ from PIL import Image, ImageDraw, ImageFont
 from filterscope import Atlas
 from filterscope.atlas.records import Kernel, Patch
 
-LAYERS = (("block2.conv1", 4), ("block3.conv3", 4), ("block5.conv2", 4))
-"""Which layers, and how many of their units."""
+LAYERS = ("block2.conv2", "block3.conv3", "block5.conv2")
+ROWS, PATCHES = 4, 6
+"""Units of each layer, and patches of each unit."""
 
-PATCHES = 5
-TILE, GAP, MARGIN, TITLE = 72, 3, 36, 44
+TILE, GAP, MARGIN, TITLE = 72, 3, 36, 48
 PAPER, INK, FAINT = (250, 250, 248), (24, 24, 27), (95, 95, 103)
 
 
 def main(folder: str = "demo.atlas", out: str = "docs/images/filters.png") -> None:
     atlas = Atlas(folder)
-    columns = [kernels(atlas), *(patches(atlas, layer, count) for layer, count in LAYERS)]
-    width = 2 * MARGIN + sum(picture.width for _, _, picture in columns) + MARGIN * (len(columns) - 1)
-    height = 2 * MARGIN + TITLE + max(picture.height for _, _, picture in columns)
-    sheet = Image.new("RGB", (width, height), PAPER)
+    panels = [kernels(atlas), *(patches(atlas, layer) for layer in LAYERS)]
+    width, height = PATCHES * (TILE + GAP) + MARGIN, ROWS * (TILE + GAP) + TITLE + MARGIN // 2
+    sheet = Image.new("RGB", (2 * width + MARGIN, 2 * height + MARGIN), PAPER)
     pen = ImageDraw.Draw(sheet)
-    left = MARGIN
-    for title, text, picture in columns:
-        pen.text((left, MARGIN - 8), title, INK, ImageFont.load_default(18))
-        pen.text((left, MARGIN + 14), text, FAINT, ImageFont.load_default(13))
-        sheet.paste(picture, (left, MARGIN + TITLE))
-        left += picture.width + MARGIN
+    for number, (title, text, picture) in enumerate(panels):
+        left, top = MARGIN + number % 2 * width, MARGIN + number // 2 * height
+        pen.text((left, top - 6), title, INK, ImageFont.load_default(20))
+        pen.text((left, top + 20), text, FAINT, ImageFont.load_default(14))
+        sheet.paste(picture, (left, top + TITLE))
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     sheet.save(out, optimize=True)
     print(f"wrote {out}: {sheet.width} x {sheet.height}")
@@ -37,44 +35,50 @@ def main(folder: str = "demo.atlas", out: str = "docs/images/filters.png") -> No
 
 def kernels(atlas: Atlas) -> tuple[str, str, Image.Image]:
     """The first layer's kernels, those with most colour last."""
-    records = atlas.records(Kernel, layer=atlas.layers()["name"].iloc[0])
-    records.sort(key=lambda kernel: kernel.chroma or 0.0)
-    rows = sum(count for _, count in LAYERS) // len(LAYERS)
-    across = -(-len(records) // rows)
-    tiles = [[atlas.tile(kernel) for kernel in records[row * across : (row + 1) * across]] for row in range(rows)]
     layer = atlas.layers().iloc[0]
+    records = sorted(atlas.records(Kernel, layer=layer["name"]), key=lambda kernel: kernel.chroma or 0.0)
+    tiles = [atlas.tile(kernel) for kernel in records[: ROWS * PATCHES]]
     height, width = layer["kernel"]
-    return f"{layer['name']}: kernels", f"{height} x {width} weights as colours", grid(tiles, Image.Resampling.NEAREST)
+    text = f"its {height} x {width} kernels in colour; mid grey is zero"
+    return str(layer["name"]), text, grid(tiles, Image.Resampling.NEAREST)
 
 
-def patches(atlas: Atlas, layer: str, count: int) -> tuple[str, str, Image.Image]:
-    """The strongest patches of those units of a layer that single out a class most."""
-    means = atlas.class_activations(layer)
-    spread = (means.max(axis=1) - means.median(axis=1)) / atlas.units(layer).set_index("unit")["std"]
-    units: list[int] = []
-    favourites: set[str] = set()
-    for unit in spread.sort_values(ascending=False).index:
-        # One unit for each class: otherwise all rows may show the same creature.
-        if (favourite := means.loc[unit].idxmax()) not in favourites and len(units) < count:
-            favourites.add(favourite)
-            units.append(int(unit))
-    tiles = [[atlas.tile(patch) for patch in atlas.records(Patch, layer=layer, unit=unit)[:PATCHES]] for unit in units]
-    field = atlas.layers().set_index("name").loc[layer, "field_size"]
-    size = atlas.query("SELECT max(bottom) AS height FROM patch")["height"].iloc[0]
-    seen = (
-        "they see the whole image" if field is None or field[0] >= size else f"they see {field[0]} x {field[1]} pixels"
-    )
-    return f"{layer}: strongest patches", f"a row is a unit; {seen}", grid(tiles, Image.Resampling.BICUBIC)
+def patches(atlas: Atlas, layer: str) -> tuple[str, str, Image.Image]:
+    """The strongest patches of some units of a layer: a row a unit."""
+    tiles = [
+        atlas.tile(patch)
+        for unit in telling_units(atlas, layer)
+        for patch in atlas.records(Patch, layer=layer, unit=unit)[:PATCHES]
+    ]
+    height, width = atlas.layers().set_index("name").loc[layer, "field_size"]
+    boxes = atlas.patches(layer)
+    whole = height > (boxes["bottom"] - boxes["top"]).max()
+    seen = "the whole image" if whole else f"{height} x {width} pixels"
+    return layer, f"strongest patches, a row for each filter; it sees {seen}", grid(tiles, Image.Resampling.BICUBIC)
 
 
-def grid(tiles: list[list[np.ndarray]], kind: Image.Resampling) -> Image.Image:
-    """Tiles as an image, all of one size."""
+def telling_units(atlas: Atlas, layer: str) -> list[int]:
+    """Units whose patches are alike and within the image, and unlike those of the others."""
+    boxes = atlas.patches(layer).query("rank <= @PATCHES")
+    area = (boxes["bottom"] - boxes["top"]) * (boxes["right"] - boxes["left"])
+    inside = (area == area.max()).groupby(boxes["unit"]).mean()
+    shares = boxes.groupby("unit")["label"].value_counts(normalize=True).unstack(fill_value=0.0)
+    value = inside + shares.max(axis=1)
+    chosen: list[int] = []
+    while len(chosen) < min(ROWS, len(value)):
+        # How much of its patches shows creatures that are to be seen already.
+        again = shares.mul(shares.loc[chosen].max(), axis=1).sum(axis=1) if chosen else 0.0
+        chosen.append(int((value - 2 * again).drop(chosen).idxmax()))
+    return chosen
+
+
+def grid(tiles: list[np.ndarray], kind: Image.Resampling) -> Image.Image:
+    """Tiles as an image, row by row, all of one size."""
     step = TILE + GAP
-    across = max(len(row) for row in tiles)
-    picture = Image.new("RGB", (across * step - GAP, len(tiles) * step - GAP), PAPER)
-    for y, row in enumerate(tiles):
-        for x, tile in enumerate(row):
-            picture.paste(Image.fromarray(tile).resize((TILE, TILE), kind), (x * step, y * step))
+    picture = Image.new("RGB", (PATCHES * step - GAP, ROWS * step - GAP), PAPER)
+    for number, tile in enumerate(tiles):
+        place = (number % PATCHES * step, number // PATCHES * step)
+        picture.paste(Image.fromarray(tile).resize((TILE, TILE), kind), place)
     return picture
 
 

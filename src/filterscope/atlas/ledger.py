@@ -28,6 +28,25 @@ class Identity:
     images_digest: str | None = None
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a unit is shown: on card number ``card`` of a sheet."""
+
+    file: str
+    grid: sheets.Grid
+    card: int
+
+
+def placed(record: Record, places: Mapping[tuple[str, str, int], Place]) -> Record:
+    """The record with its place on a sheet, if its unit is on one."""
+    facts = vars(record)
+    place = places.get((record.table, facts.get("layer", ""), facts.get("unit", -1)))
+    if place is None:
+        return record
+    row, column = place.grid.place(place.card, facts.get("rank", 1) - 1)
+    return type(record)(**{**facts, "sheet": place.file, "row": row, "column": column})
+
+
 def now() -> str:
     """The time, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -220,10 +239,10 @@ class Ledger:
     def commit(self, task: Task, result: Result, seconds: float, *, instead_of: Task | None = None) -> None:
         """Write all of a task's result as one step; its partial replaces that of ``instead_of``."""
         with self.transaction():
-            records = result.records
+            places: dict[tuple[str, str, int], Place] = {}
             for picture in result.pictures:
-                records = self.hang(picture, records)
-            self.insert(records)
+                places |= self.hang(picture)
+            self.insert(tuple(placed(record, places) for record in result.records))
             if instead_of is not None:
                 self.connection.execute("DELETE FROM partial WHERE digest = ?", (instead_of.digest,))
             if result.partial is not None:
@@ -239,27 +258,18 @@ class Ledger:
             rows = (schema.to_row(record) for record in records if type(record) is kind)
             self.connection.executemany(schema.insert_statement(kind), rows)
 
-    def hang(self, picture: Picture, records: tuple[Record, ...]) -> tuple[Record, ...]:
-        """Draw a sheet, and give the records on it their place."""
+    def hang(self, picture: Picture) -> dict[tuple[str, str, int], "Place"]:
+        """Draw a sheet, write down where its tiles lie, and say which card is whose."""
         grid = sheets.lay_out(picture)
         file = self.sheet_name(picture)
         # The picture is in place before the row that speaks of it: a kill between the two leaves a file that the next
         # run draws again, never a row without its file.
         sheets.save(sheets.draw(picture, grid), self.folder / file)
-        number = {card.unit: position for position, card in enumerate(picture.cards)}
-        sheet = Sheet(file, picture.layer, picture.lens, picture.title, *grid.tile, grid.tops, grid.lefts)
-        return (sheet, *(self.placed(record, picture, file, grid, number) for record in records))
-
-    @staticmethod
-    def placed(record: Record, picture: Picture, file: str, grid: sheets.Grid, number: Mapping[int, int]) -> Record:
-        """The record with its place on the sheet, if its unit is on it."""
-        if record.table != picture.table:
-            return record
-        facts = vars(record)
-        if facts["layer"] != picture.layer or facts["unit"] not in number:
-            return record
-        row, column = grid.place(number[facts["unit"]], facts.get("rank", 1) - 1)
-        return type(record)(**{**facts, "sheet": file, "row": row, "column": column})
+        self.insert((Sheet(file, picture.layer, picture.lens, picture.title, *grid.tile, grid.tops, grid.lefts),))
+        return {
+            (picture.table, picture.layer, card.unit): Place(file, grid, number)
+            for number, card in enumerate(picture.cards)
+        }
 
     def sheet_name(self, picture: Picture) -> str:
         """Where a sheet goes: in the order of the layers, named after layer and lens."""

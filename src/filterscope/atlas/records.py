@@ -26,7 +26,8 @@ class Layer(Record):
     ``name`` is the module's dotted name and ``observed`` the module whose output is its pre-activation: itself, or the
     batch norm that follows it alone. ``flops`` counts two per multiply-add, for one image. The receptive field is None
     where the whole image is seen (``whole_image``) or where the image does not reach the layer; ``gated`` says that a
-    global gate (squeeze-and-excite) lets all of the image in beside the local field.
+    global gate (squeeze-and-excite) lets all of the image in beside the local field. It is also None where it cannot be
+    followed, and where positions lie closer together than pixels.
     """
 
     table: ClassVar[str] = "layer"
@@ -117,8 +118,9 @@ class ClassActivation(Record):
 class Patch(Record):
     """Where in a real image a unit is most active; ``rank`` 1 is the strongest, an image counts once per unit.
 
-    ``y, x`` is the position in the unit's activation map; the box is its receptive field in pixels of the preprocessed
-    image, clipped to it, bottom and right exclusive; ``sheet, row, column`` say where its picture is.
+    ``y, x`` is the position in the unit's activation map (of call number ``call``, where the layer is called more than
+    once in a forward pass); the box is its receptive field in pixels of the preprocessed image, clipped to it, bottom
+    and right exclusive; ``sheet, row, column`` say where its picture is.
     """
 
     table: ClassVar[str] = "patch"
@@ -135,6 +137,7 @@ class Patch(Record):
     left: int
     bottom: int
     right: int
+    call: int = 0
     sheet: str | None = None
     row: int | None = None
     column: int | None = None

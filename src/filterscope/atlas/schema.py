@@ -67,8 +67,7 @@ def insert_statement(record: type[Record]) -> str:
 
 def to_row(record: Record) -> tuple[Any, ...]:
     """The values of a record in the order of its columns."""
-    values = (getattr(record, column.name) for column in fields(record))
-    return tuple(json.dumps(value) if isinstance(value, tuple) else value for value in values)
+    return tuple(json.dumps(value) if isinstance(value, tuple) else value for value in vars(record).values())
 
 
 def from_row(record: type[AnyRecord], row: Iterable[Any]) -> AnyRecord:

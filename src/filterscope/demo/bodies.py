@@ -187,76 +187,32 @@ def fish(sketch: Sketch) -> None:
     sketch.more(limb([(0.82, 0.28), (0.92, 0.3), (1.0, 0.2)], 0.03, 0.03, 5), INK)
 
 
-def drifter(sketch: Sketch) -> None:
-    """A dome over hanging tentacles: four wavy threads and no eyes to speak of, or six strong arms."""
-    spotted = sketch.second[0] > sketch.second[2]
+def octopus(sketch: Sketch) -> None:
+    """A high dome with two large eyes over six strong arms."""
     dark = mix(sketch.colour, INK, 0.18)
-    arms = 6 if spotted else 5
-    for arm in range(arms):
-        place = (arm - (arms - 1) / 2) / (arms / 2)
-        _tentacle(sketch, place, spotted, sketch.colour if arm % 2 else dark)
-    if spotted:
-        sketch.part(
-            "body",
-            smooth(
-                [
-                    (-0.8, -0.5),
-                    (-0.55, -1.05),
-                    (0, -1.25),
-                    (0.55, -1.05),
-                    (0.8, -0.5),
-                    (0.6, 0.1),
-                    (0, 0.28),
-                    (-0.6, 0.1),
-                ]
-            ),
-            sketch.colour,
-            textured=True,
-        )
-    else:
-        sketch.part(
-            "body",
-            smooth(
-                [
-                    (-0.95, -0.05),
-                    (-0.85, -0.7),
-                    (0, -1.15),
-                    (0.85, -0.7),
-                    (0.95, -0.05),
-                    (0.6, -0.14),
-                    (0.32, 0.06),
-                    (0, -0.1),
-                    (-0.32, 0.06),
-                    (-0.6, -0.14),
-                ]
-            ),
-            sketch.colour,
-            textured=True,
-        )
-        sketch.more(ellipse(-0.35, -0.72, 0.2, 0.12, -0.6, 14), mix(sketch.colour, WHITE, 0.7))
-    size, height = (0.2, -0.25) if spotted else (0.15, -0.42)
+    for arm in range(6):
+        place, wave = (arm - 2.5) / 3, sketch.sway(0.35)
+        path = [(0.55 * place, 0.0), (0.9 * place, 0.7), (1.3 * place + wave, 0.85), (1.5 * place + wave, 0.55)]
+        sketch.part("tentacle", limb(path, 0.19, 0.07), sketch.colour if arm % 2 else dark)
+    dome = [(-0.8, -0.5), (-0.55, -1.05), (0, -1.25), (0.55, -1.05), (0.8, -0.5), (0.6, 0.1), (0, 0.28), (-0.6, 0.1)]
+    sketch.part("body", smooth(dome), sketch.colour, textured=True)
     for side in (-0.3, 0.3):
-        sketch.eye(side, height, size)
+        sketch.eye(side, -0.25, 0.2)
 
 
-def _tentacle(sketch: Sketch, place: float, strong: bool, colour: Rgb) -> None:
-    wave = sketch.sway(0.35)
-    if strong:
-        path: list[Corner] = [
-            (0.55 * place, 0),
-            (0.9 * place, 0.7),
-            (1.3 * place + wave, 0.85),
-            (1.5 * place + wave, 0.55),
-        ]
-        sketch.part("tentacle", limb(path, 0.19, 0.07), colour)
-    else:
-        path = [
-            (0.7 * place, -0.1),
-            (0.7 * place + 0.35, 0.4),
-            (0.7 * place - 0.35 + wave, 0.8),
-            (0.75 * place + wave, 1.3),
-        ]
-        sketch.part("tentacle", limb(path, 0.09, 0.06), colour)
+def jellyfish(sketch: Sketch) -> None:
+    """An umbrella with a wavy rim and a shine over five thin threads."""
+    dark = mix(sketch.colour, INK, 0.18)
+    for thread in range(5):
+        place, wave = 0.28 * (thread - 2), sketch.sway(0.35)
+        path = [(place, -0.1), (place + 0.35, 0.4), (place - 0.35 + wave, 0.8), (1.07 * place + wave, 1.3)]
+        sketch.part("tentacle", limb(path, 0.09, 0.06), sketch.colour if thread % 2 else dark)
+    dome = [(-0.95, -0.05), (-0.85, -0.7), (0, -1.15), (0.85, -0.7), (0.95, -0.05)]
+    rim = [(0.6, -0.14), (0.32, 0.06), (0, -0.1), (-0.32, 0.06), (-0.6, -0.14)]
+    sketch.part("body", smooth(dome + rim), sketch.colour, textured=True)
+    sketch.more(ellipse(-0.35, -0.72, 0.2, 0.12, -0.6, 14), mix(sketch.colour, WHITE, 0.7))
+    for side in (-0.3, 0.3):
+        sketch.eye(side, -0.42, 0.15)
 
 
 def insect(sketch: Sketch) -> None:
@@ -352,5 +308,5 @@ def paddler(sketch: Sketch) -> None:
 
 
 PLANS: dict[str, Callable[[Sketch], None]] = {
-    plan.__name__: plan for plan in (quadruped, reptile, fish, drifter, insect, bird, paddler)
+    plan.__name__: plan for plan in (quadruped, reptile, fish, octopus, jellyfish, insect, bird, paddler)
 }

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from filterscope.demo.backgrounds import background, ink
 from filterscope.demo.bodies import PLANS
+from filterscope.demo.foregrounds import NOTHING, foreground
 from filterscope.demo.shapes import Points, turned
 from filterscope.demo.sketch import Rgb, Shape, Sketch
 from filterscope.demo.species import COLOURS, SECOND, SPECIES, Hsv, Species
@@ -23,8 +24,8 @@ CLASSES: tuple[str, ...] = tuple(species.name for species in SPECIES)
 _FINE = 4
 """Creatures are drawn at four times the size and averaged down, so that their edges are smooth."""
 
-_TURN = {"quadruped": 0.3, "reptile": 0.3, "fish": 0.6, "drifter": 0.5, "bird": 0.3, "insect": np.pi, "paddler": np.pi}
-"""How far (radians) a creature may be turned: those seen from above any way round."""
+_TURN = {"octopus": 0.5, "jellyfish": 0.5, "fish": 0.6, "insect": np.pi, "paddler": np.pi}
+"""How far (radians) a creature may be turned, if not by 0.3: those seen from above any way round."""
 
 Picture = NDArray[np.uint8]
 
@@ -124,11 +125,14 @@ def compose(index: int, seed: int = 0) -> Scene:
     colour, second = _vary(COLOURS[species.colour], random), _vary(SECOND[species.name], random)
     sketch = Sketch(species.limbs, colour, second, random)
     PLANS[species.plan](sketch)
-    matrix, shift = _place(np.concatenate([shape.outline for shape in sketch.shapes]), _TURN[species.plan], random)
+    points = np.concatenate([shape.outline for shape in sketch.shapes])
+    matrix, shift = _place(points, _TURN.get(species.plan, 0.3), random)
     shapes = tuple(
         Shape(shape.part, shape.outline @ matrix.T + shift, shape.colour, shape.textured, shape.edged)
         for shape in sketch.shapes
     )
+    # What hides a part is painted last and owned by no part, so that boxes hold what can be seen.
+    shapes += foreground(random, _FINE * SIZE)
     back = np.linalg.inv(matrix)
     grain = Grain(random.uniform(0.38, 0.5), random.random(), random.random(), random.uniform(-0.35, 0.35))
     light = random.uniform(0, 2 * np.pi)
@@ -149,7 +153,7 @@ def compose(index: int, seed: int = 0) -> Scene:
 def _vary(colour: Hsv, random: np.random.Generator) -> Rgb:
     hue, saturation, value = colour
     stray = random.uniform(-1, 1, 3)
-    red, green, blue = ink(hue + 0.03 * stray[0], saturation * (1 + 0.18 * stray[1]), value * (1 + 0.12 * stray[2]))
+    red, green, blue = ink(hue + 0.045 * stray[0], saturation * (1 + 0.28 * stray[1]), value * (1 + 0.18 * stray[2]))
     return red / 255, green / 255, blue / 255
 
 
@@ -159,7 +163,7 @@ def _place(points: Points, turn: float, random: np.random.Generator) -> tuple[Po
     matrix = turned(random.uniform(-turn, turn)) @ stretch
     placed = points @ matrix.T
     low, high = placed.min(axis=0), placed.max(axis=0)
-    scale = _FINE * random.uniform(38, 60) / (high - low).max()
+    scale = _FINE * random.uniform(32, 60) / (high - low).max()
     free = _FINE * SIZE - scale * (high - low)
     return scale * matrix, free * random.uniform(0.0, 1.0, 2) - scale * low
 
@@ -189,7 +193,7 @@ def _bytes(colour: Rgb, shade: float = 1.0) -> tuple[int, int, int]:
 
 def _shadow(canvas: Image.Image, shapes: tuple[Shape, ...]) -> None:
     """A soft dark glow round the creature lifts it off the background."""
-    points = np.concatenate([shape.outline for shape in shapes])
+    points = np.concatenate([shape.outline for shape in shapes if shape.part != NOTHING])
     low, high = points.min(axis=0), points.max(axis=0)
     left, top = (low - 0.12 * (high - low)).astype(int).tolist()
     right, bottom = (high + 0.12 * (high - low)).astype(int).tolist()

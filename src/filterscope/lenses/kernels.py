@@ -125,7 +125,12 @@ class DrawKernels:
         factor = enlargement(kernels, SLICE_SIDE)
         columns = math.ceil(math.sqrt(strongest.shape[1]))
         return tuple(
-            Card(unit, f"{norms[unit]:.2g}", enlarged(signed(kernels[unit, strongest[unit]], float(scale)), factor), columns)
+            Card(
+                unit,
+                f"{norms[unit]:.2g}",
+                enlarged(signed(kernels[unit, strongest[unit]], float(scale)), factor),
+                columns,
+            )
             for unit, scale in enumerate(self.scales(kernels))
         )
 

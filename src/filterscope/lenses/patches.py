@@ -29,6 +29,9 @@ from filterscope.lenses.tiles import Span, crop, viewable
 from filterscope.model import ReceptiveField
 from filterscope.model.reach import reach
 
+Field = tuple[ReceptiveField | None, ReceptiveField | None]
+"""Along the height and the width; None: all of the image."""
+
 TILES_BYTES = 2**28
 """Tiles that one task holds in memory: its layers are chosen so that they stay below."""
 
@@ -114,10 +117,12 @@ class DrawPatches:
     def __call__(self, bench: Workbench) -> Result:
         """Records and sheets of the group's layers."""
         size = bench.network.preprocessing.input_size
+        seen = {layer.name: fields(bench, layer) for layer in self.layers}
         patches = {
-            layer.name: list(find_patches(bench, layer, self.statistics[layer.name], size)) for layer in self.layers
+            layer.name: list(find_patches(layer, self.statistics[layer.name], seen[layer.name], size))
+            for layer in self.layers
         }
-        tiles = self.cut(bench, patches)
+        tiles = self.cut(bench, patches, seen)
         records: list[Record] = [*self.labels(bench)]
         pictures = []
         for layer in self.layers:
@@ -136,7 +141,9 @@ class DrawPatches:
         for number, (name, count) in enumerate(zip(needed_images(bench).labels, counts, strict=True)):
             yield Label(number, name, int(count))
 
-    def cut(self, bench: Workbench, patches: Mapping[str, list[Patch]]) -> dict[str, NDArray[np.uint8]]:
+    def cut(
+        self, bench: Workbench, patches: Mapping[str, list[Patch]], seen: Mapping[str, Sequence[Field]]
+    ) -> dict[str, NDArray[np.uint8]]:
         """The picture of every patch, by layer: (unit, rank, tile, tile, 3). Each image is decoded once."""
         side = self.settings.tile
         shape = (self.settings.count, side, side, 3)
@@ -153,15 +160,8 @@ class DrawPatches:
             for index, pixels in zip(batch.ids, batch.pixels, strict=True):
                 picture = viewable(pixels)
                 for layer, patch in by_image[index]:
-                    tiles[layer.name][patch.unit, patch.rank - 1] = self.tile(bench, picture, layer, patch)
+                    tiles[layer.name][patch.unit, patch.rank - 1] = tile(picture, patch, seen[layer.name], side)
         return tiles
-
-    def tile(self, bench: Workbench, image: NDArray[np.uint8], layer: Layer, patch: Patch) -> NDArray[np.uint8]:
-        """The picture of one patch."""
-        size = image.shape[:2]
-        call = int(self.statistics[layer.name].call[patch.unit, patch.rank - 1])
-        box = field_box(fields(bench, layer)[call], (patch.y, patch.x), size)
-        return crop(image, *view(*box, size), self.settings.tile)
 
     def picture(
         self, layer: Layer, statistics: UnitStatistics, tiles: NDArray[np.uint8], patches: Sequence[Patch]
@@ -188,16 +188,23 @@ class DrawPatches:
         return Picture(layer.name, Patches.name, Patch.table, f"{layer.name}: strongest patches", legend, cards)
 
 
-def find_patches(bench: Workbench, layer: Layer, statistics: UnitStatistics, size: Pair) -> Iterator[Patch]:
+def tile(image: NDArray[np.uint8], patch: Patch, seen: Sequence[Field], side: int) -> NDArray[np.uint8]:
+    """The picture of one patch: what its position sees."""
+    height, width, _ = image.shape
+    size = (height, width)
+    return crop(image, *view(*field_box(seen[patch.call], (patch.y, patch.x), size), size), side)
+
+
+def find_patches(layer: Layer, statistics: UnitStatistics, seen: Sequence[Field], size: Pair) -> Iterator[Patch]:
     """The strongest images of every unit with the box of the receptive field there, clipped to the image."""
-    seen = fields(bench, layer)
     for unit in range(statistics.units):
         for place in range(statistics.strongest):
             image = int(statistics.image[unit, place])
             if image < 0:
                 break
             y, x = int(statistics.y[unit, place]), int(statistics.x[unit, place])
-            rows, columns = field_box(seen[int(statistics.call[unit, place])], (y, x), size)
+            call = int(statistics.call[unit, place])
+            rows, columns = field_box(seen[call], (y, x), size)
             yield Patch(
                 layer=layer.name,
                 unit=unit,
@@ -210,11 +217,8 @@ def find_patches(bench: Workbench, layer: Layer, statistics: UnitStatistics, siz
                 left=max(columns[0], 0),
                 bottom=min(rows[1], size[0]),
                 right=min(columns[1], size[1]),
+                call=call,
             )
-
-
-Field = tuple[ReceptiveField | None, ReceptiveField | None]
-"""Along the height and the width; None: all of the image."""
 
 
 def fields(bench: Workbench, layer: Layer) -> Sequence[Field]:

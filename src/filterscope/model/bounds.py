@@ -87,6 +87,11 @@ class Bounds(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch has
         choose: gives the rule for an operation; None: the operation gives a constant.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep PyTorch from importing its compiler, which takes seconds: the network is run here, not compiled."""
+        return False
+
     def __init__(self, module: nn.Module, choose: Callable[[Operation], Rule | None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._choose = choose
