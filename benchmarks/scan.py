@@ -52,11 +52,11 @@ def main() -> None:
     measure_memory(options)
 
 
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """CPU time of this process, all threads."""
-    begun = time.process_time()
+def seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """CPU time of this process, all threads, and time on the wall."""
+    begun = time.process_time(), time.perf_counter()
     work()
-    return time.process_time() - begun
+    return time.process_time() - begun[0], time.perf_counter() - begun[1]
 
 
 def measure(model: str, options: argparse.Namespace) -> None:
@@ -66,8 +66,8 @@ def measure(model: str, options: argparse.Namespace) -> None:
     layers = network.layers()
     bench = Workbench(network, None)
     kept = {layer.name: UnitStatistics(layer.channels, 9) for layer in layers}
-    bare: list[float] = []
-    scan: list[float] = []
+    bare: list[tuple[float, float]] = []
+    scan: list[tuple[float, float]] = []
     with Scanner(bench, layers) as scanner, torch.inference_mode():
         for number, batch in enumerate(batches):
             x = normalise(batch.pixels, network.preprocessing, memory_format=torch.channels_last)
@@ -77,16 +77,16 @@ def measure(model: str, options: argparse.Namespace) -> None:
             ]
             # Whoever comes second finds warm caches: they take turns.
             for times, work in sides if number % 2 else sides[::-1]:
-                times.append(cpu_seconds(work) / len(batch.ids))
-    ratios = [after / before for before, after in zip(bare, scan, strict=True)]
-    # The first batches are the dearest: every image is among the strongest.
-    late = statistics.median(ratios[len(ratios) // 2 :])
-    whole = sum(scan) / sum(bare)
-    print(
-        f"{model}: {len(layers)} layers, {sum(layer.channels for layer in layers)} units; "
-        f"bare {1000 * statistics.median(bare):.1f} ms/image, scan {1000 * statistics.median(scan):.1f} ms/image; "
-        f"ratio of the whole {whole:.2f}, median {statistics.median(ratios):.2f}, second half {late:.2f}"
-    )
+                times.append(seconds(work))
+    images = sum(len(batch.ids) for batch in batches)
+    print(f"{model}: {len(layers)} layers, {sum(layer.channels for layer in layers)} units, {images} images")
+    for place, clock in enumerate(("CPU time", "wall time")):
+        before, after = ([times[place] for times in side] for side in (bare, scan))
+        ratios = [late / early for early, late in zip(before, after, strict=True)]
+        print(
+            f"  {clock}: bare {1000 * sum(before) / images:.1f} ms/image, scan {1000 * sum(after) / images:.1f}; "
+            f"ratio of the whole {sum(after) / sum(before):.2f}, median of the batches {statistics.median(ratios):.2f}"
+        )
 
 
 def decoded(network: fs.Network, options: argparse.Namespace) -> list[Batch]:
