@@ -225,3 +225,9 @@ def test_looking_leaves_no_trace() -> None:
     for child in module.modules():
         assert not child._forward_hooks
         assert not child._forward_pre_hooks
+
+
+def test_a_module_that_is_no_convolution_stands_before_the_next_one():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
+    example = torch.zeros(1, 3, 8, 8)
+    assert [describe(module, name, example).position for name in ("0", "1", "2", "4")] == [0, 1, 1, 2]

@@ -33,7 +33,8 @@ def find_layers(module: nn.Module, example: Tensor) -> list[Layer]:
     no_convolution = BadModel("the network runs no 2-d convolution; there is no filter to look at")
     if not any(isinstance(child, (nn.Conv2d, nn.ConvTranspose2d)) for child in module.modules()):
         raise no_convolution
-    run = _watch(module, example)
+    run = _Run(images=example.shape[0])
+    _watch(module, example, run)
     if not run.calls:
         raise no_convolution
     reached = reach(module, run.calls, example)
@@ -46,7 +47,8 @@ def find_layers(module: nn.Module, example: Tensor) -> list[Layer]:
 def describe(module: nn.Module, name: str, example: Tensor) -> Layer:
     """Describe any module by its dotted name, as a layer that is observed at its own output.
 
-    Its channels are dim 1 of its output (of its first output, where it gives several); of an `nn.Linear` the last.
+    Its channels are dim 1 of its output (of its first output, where it gives several); of an `nn.Linear` the last. Its
+    position is that of the next convolution.
     A module that is registered under two names is described under the first.
 
     Raises:
@@ -56,16 +58,23 @@ def describe(module: nn.Module, name: str, example: Tensor) -> Layer:
     target = module_named(module, name)
     name = next(first for first, child in module.named_modules() if child is target)
     outputs: list[Tensor | None] = []
-    handle = target.register_forward_hook(lambda _m, _i, output: outputs.append(next(tensors_in(output), None)))
+    before: list[int] = []
+    run = _Run(images=example.shape[0])
+
+    def note(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        outputs.append(next(tensors_in(output), None))
+        before.append(len(run.calls))
+
+    handle = target.register_forward_hook(note)
     try:
-        run = _watch(module, example)
+        _watch(module, example, run)
     finally:
         handle.remove()
     if not outputs or outputs[0] is None or outputs[0].ndim < 2:
         state = "gives no tensor with channels" if outputs else "does not run when the network does"
         raise BadModel(f"layer {name!r} {state}; choose another")
     output = outputs[0]
-    position = list(run.calls).index(name) if name in run.calls else len(run.calls)
+    position = list(run.calls).index(name) if name in run.calls else before[0]
     found = reach(module, [name], example)[name][0]
     if isinstance(target, (nn.Conv2d, nn.ConvTranspose2d)):
         return _convolution(position, name, target, run, found)
@@ -214,14 +223,13 @@ class _Run:
         return place if sum(other.name == norm for other in self.norms) == len(self.calls[name]) else name
 
 
-def _watch(module: nn.Module, example: Tensor) -> _Run:
-    """Run ``module`` once; note each call of a convolution and everything that takes its output."""
-    watcher = _Watcher(_Run(images=example.shape[0]))
+def _watch(module: nn.Module, example: Tensor, run: "_Run") -> None:
+    """Run ``module`` once; note in ``run`` each call of a convolution and everything that takes its output."""
+    watcher = _Watcher(run)
     with watcher.hooks(module), watcher:
         answer = run_once(module, example)
     for tensor in tensors_in(answer):
         watcher.take(tensor, None)
-    return watcher.run
 
 
 class _Watcher(TorchFunctionMode):
