@@ -225,3 +225,90 @@ def test_a_full_disk_is_told_and_room_made_the_same_call_goes_on(network, photos
         assert contents(disk / "a") == contents(tmp_path / "b")
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_force_keeps_the_old_atlas_until_the_new_one_is_whole(network, photos, tmp_path):
+    fs.inspect(network, photos, tmp_path / "a")
+    before = contents(tmp_path / "a")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/a.jpg").write_bytes(b"no picture")
+    with pytest.raises(BadImages, match="none of the 1 images"):
+        fs.inspect(network, tmp_path / "bad", tmp_path / "a", force=True)
+    assert contents(tmp_path / "a") == before
+    # Killed before its first result: the old one comes back; after it: the new one goes on.
+    for after, images in ((1, 20), (4, 20)):
+        with pytest.raises(Killed):
+            fs.inspect(network, photos[:images], tmp_path / "a", force=True, watcher=Assassin(after))
+        fs.inspect(network, photos[:images], tmp_path / "a")
+        assert len(fs.Atlas(tmp_path / "a").images()) == images
+        assert not (tmp_path / "a/previous").exists()
+
+
+def test_a_forced_run_that_was_killed_at_once_gives_the_old_atlas_back(network, photos, tmp_path):
+    from filterscope.atlas.previous import set_aside
+
+    fs.inspect(network, photos, tmp_path / "a")
+    before = contents(tmp_path / "a")
+    set_aside(tmp_path / "a")
+    fs.inspect(network, photos, tmp_path / "a")
+    assert contents(tmp_path / "a") == before
+
+
+def test_images_of_which_none_could_be_read_do_not_bind_the_atlas(network, photos, tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/a.jpg").write_bytes(b"no picture")
+    with pytest.raises(BadImages, match="none of the 1 images"):
+        fs.inspect(network, tmp_path / "bad", tmp_path / "a")
+    assert len(fs.inspect(network, photos, tmp_path / "a").images()) == len(photos)
+
+
+def test_weights_that_are_no_numbers_are_told_with_their_unit(network, tmp_path):
+    network.module[2].weight.data[5, 0, 0, 0] = float("nan")
+    with pytest.raises(BadModel, match=r"weights of 2:5 hold NaN"):
+        fs.inspect(network, None, tmp_path / "a")
+
+
+def test_pictures_that_no_memory_holds_are_refused_before_the_scan(network, photos, tmp_path):
+    network = fs.Network(nn.Conv2d(3, 2000, 3), fs.Preprocessing((20, 20)))
+    with pytest.raises(fs.FilterscopeError, match="fewer --patches or a smaller --tile"):
+        fs.inspect(network, photos, tmp_path / "a", lenses=[fs.Patches(count=100, tile=512)])
+
+
+def test_a_network_without_convolution_is_observed_by_name(photos, tmp_path):
+    plain = fs.Network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 20 * 20, 2)), fs.Preprocessing((20, 20)))
+    assert len(fs.inspect(plain, photos, tmp_path / "a", layers=["1"]).units()) == 2
+    with pytest.raises(UnknownName, match="no layer ''"):
+        fs.inspect(plain, photos, tmp_path / "a", layers=[""])
+
+
+class Caching(nn.Module):
+    """Keeps a tensor of its forward pass, and branches on what it sees: it cannot be traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.mask = nn.Conv2d(3, 4, 3), None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        if self.mask is None or self.mask.shape != y.shape:
+            self.mask = torch.ones(y.shape)
+        return y * self.mask if float(x.mean()) > 0.1 else y
+
+
+def test_a_network_that_keeps_tensors_and_branches_can_be_trained_afterwards(photos, tmp_path):
+    module = Caching()
+    fs.inspect(fs.Network(module, fs.Preprocessing((20, 20))), photos, tmp_path / "a", batch_size=50)
+    module(torch.ones(50, 3, 20, 20)).sum().backward()
+    assert module.conv.weight.grad is not None
+
+
+def test_a_position_that_sees_only_padding_has_an_empty_box(photos, tmp_path):
+    from filterscope.atlas.records import Patch
+
+    conv = nn.Conv2d(3, 1, 1, padding=3)
+    conv.weight.data.fill_(-1)
+    conv.bias.data.zero_()
+    atlas = fs.inspect(fs.Network(nn.Sequential(conv), fs.Preprocessing((20, 20))), photos, tmp_path / "a")
+    for patch in atlas.records(Patch):
+        assert 0 <= patch.top <= patch.bottom <= 20
+        assert 0 <= patch.left <= patch.right <= 20

@@ -80,7 +80,7 @@ def inspect(
         engine: where the tasks run; None: in this process.
         batch_size: images at a time; None: chosen for the network's device.
         workers: processes that decode images; None: chosen for the images and this machine.
-        force: begin the atlas anew if it is of another network, other images or other settings.
+        force: begin the atlas anew, whatever it is of; the old one is kept until the first result is written.
         watcher: is told about the progress.
     Returns:
         The atlas, open for reading.
@@ -203,11 +203,13 @@ def choose_layers(network: Network, patterns: Sequence[str] | None) -> list[Laye
     Raises:
         UnknownName: for a name or pattern that fits nothing.
     """
-    every = network.layers()
     if patterns is None:
-        return every
+        return network.layers()
+    every = network.layers() if network.has_convolution else []
     chosen = {}
     for pattern in patterns:
+        if not pattern:
+            raise UnknownName("no layer ''; list them with: filterscope layers MODEL")
         found = [layer for layer in every if fnmatchcase(layer.name, pattern)] or [network.layer(pattern)]
         chosen.update({layer.name: layer for layer in found})
     return sorted(chosen.values(), key=lambda layer: layer.position)

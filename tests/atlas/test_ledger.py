@@ -94,6 +94,7 @@ def test_another_network_images_or_settings_are_refused_and_nothing_is_lost(tmp_
     with open_ledger(folder, NETWORK) as ledger:
         ledger.write(kernel(0))
         ledger.begin_lens("patches", "d", {"count": 9})
+        ledger.commit(task(1), Result((Image(0, "a.jpg", None),)), 0.0)
     with pytest.raises(BadAtlas, match=r"another network.*--force"), open_ledger(folder, Identity("net2", "x")):
         pass
     other = Identity("net", "digest-of-net", "other", "y")
@@ -191,3 +192,18 @@ def test_an_atlas_is_read_without_torch(tmp_path):
         "assert len(atlas.layers()) == 1 and len(atlas.units()) == 0\n"
     )
     subprocess.run([sys.executable, "-c", read], check=True)
+
+
+def test_what_a_killed_writer_left_half_written_is_undone_by_the_reader(tmp_path):
+    folder = tmp_path / "a"
+    with open_ledger(folder, NETWORK) as ledger:
+        ledger.write(LAYER, *(kernel(unit) for unit in range(3000)))
+    half = (
+        "import os, sqlite3, sys\n"
+        "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "c.execute('PRAGMA cache_size = 2'); c.execute('BEGIN IMMEDIATE'); c.execute('UPDATE kernel SET norm = 7')\n"
+        "os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", half, str(folder / DATABASE)], check=False)
+    assert (folder / f"{DATABASE}-journal").exists()
+    assert {record.norm for record in Atlas(folder).records(Kernel)} == {1.5}

@@ -178,3 +178,21 @@ def test_settings_that_do_not_go_together_are_refused(wrong, why):
 def test_the_package_loads_without_torch():
     code = "import sys, filterscope.images; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"input_size": (64.0, 64.0)},
+        {"input_size": (True, 64)},
+        {"resize": -4},
+        {"resize": 0},
+        {"value_range": (1, 1)},
+        {"std": (float("nan"),) * 3},
+        {"std": (float("inf"),) * 3},
+        {"mean": (float("nan"),) * 3},
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(settings):
+    with pytest.raises((FilterscopeError, TypeError)):
+        Preprocessing(**settings)

@@ -109,7 +109,7 @@ def test_a_transposed_layers_kernel_is_what_its_unit_draws(groups):
             np.testing.assert_allclose(painted[unit], expected, atol=1e-7)
 
 
-@pytest.mark.parametrize(("size", "tile"), [(1, 24), (3, 54), (7, 56), (11, 55)])
+@pytest.mark.parametrize(("size", "tile"), [(1, 56), (3, 54), (7, 56), (11, 55)])
 def test_first_layers_of_any_size_are_enlarged_by_whole_factors(tmp_path, size, tile):
     module = nn.Sequential(nn.Conv2d(3, 4, size, stride=2))
     atlas = atlas_of(module, tmp_path)
@@ -121,3 +121,10 @@ def test_a_module_without_kernels_has_none(tmp_path):
     atlas = fs.inspect(fs.Network(module, fs.Preprocessing((9, 9))), None, tmp_path / "a", layers=["1"])
     assert atlas.records(Kernel) == []
     assert atlas.sheets() == []
+
+
+def test_only_what_reads_the_image_is_drawn_in_colour(tmp_path):
+    module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 4, 3))
+    atlas = atlas_of(module, tmp_path)
+    assert all(record.chroma is not None for record in atlas.records(Kernel, layer="0"))
+    assert all(record.chroma is None for record in atlas.records(Kernel, layer="2"))

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filterscope.atlas import schema
-from filterscope.atlas.ledger import DATABASE
+from filterscope.atlas.previous import DATABASE
 from filterscope.atlas.records import ClassActivation, Image, Kernel, Label, Layer, Patch, Record, Sheet
 from filterscope.errors import BadAtlas, UnknownName
 
@@ -37,11 +37,23 @@ class Atlas:
             raise BadAtlas(
                 f"no atlas at {folder}; make one with: filterscope inspect MODEL --images DIR --out {folder}"
             )
+        self._roll_back()
         with self._connect() as connection:
             schema.check_version(connection, self.folder)
 
     def __repr__(self) -> str:
         return f"Atlas({str(self.folder)!r})"
+
+    def _roll_back(self) -> None:
+        """Undo what a writer that was killed had half written; reading alone may not do it."""
+        if not (self.folder / f"{DATABASE}-journal").exists():
+            return
+        # A writer that is alive keeps its lock, and where nothing may be written the reader says what it can.
+        with (
+            suppress(sqlite3.OperationalError),
+            closing(sqlite3.connect(self.folder / DATABASE, timeout=1)) as writable,
+        ):
+            writable.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

@@ -1,5 +1,6 @@
 """Writing an atlas: which tasks are done, and one step that writes all of a task's result. No torch."""
 
+import errno
 import json
 import platform
 import shutil
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from filterscope.atlas import schema, sheets
+from filterscope.atlas.previous import DATABASE, PREVIOUS, SHEETS, bring_back, forget, set_aside
 from filterscope.atlas.records import Layer, Picture, Record, Result, Sheet, Task
-from filterscope.errors import BadAtlas
+from filterscope.errors import BadAtlas, FilterscopeError
 
-DATABASE, SHEETS, LOCK = "atlas.sqlite", "sheets", "writer.lock"
+LOCK = "writer.lock"
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,12 @@ def sole_writer(folder: Path) -> Iterator[None]:
         lock.close()
 
 
-def clear(folder: Path) -> None:
-    """Remove what an atlas consists of from ``folder``, and nothing else."""
-    (folder / DATABASE).unlink(missing_ok=True)
-    shutil.rmtree(folder / SHEETS, ignore_errors=True)
-
-
 @contextmanager
 def open_ledger(folder: Path, identity: Identity, *, force: bool = False) -> Iterator["Ledger"]:
-    """Open the atlas in ``folder`` for writing, made if it is not there; ``force`` begins it anew.
+    """Open the atlas in ``folder`` for writing, made if it is not there.
+
+    ``force`` begins it anew. The old one is brought back if that fails for a mistake of the user's, or is killed before
+    its first result; it goes when the new one is done.
 
     Raises:
         BadAtlas: if the folder holds something else, or an atlas of another network, other images or another version;
@@ -91,18 +90,32 @@ def open_ledger(folder: Path, identity: Identity, *, force: bool = False) -> Ite
     existing = folder.exists()
     if existing and not folder.is_dir():
         raise BadAtlas(f"{folder} is a file; give --out a folder that does not exist yet, such as {folder}.atlas")
-    if existing and not (folder / DATABASE).exists() and any(entry.name != LOCK for entry in folder.iterdir()):
+    known = any((folder / name).exists() for name in (DATABASE, PREVIOUS))
+    if existing and not known and any(entry.name != LOCK for entry in folder.iterdir()):
         raise BadAtlas(f"{folder} exists and is no atlas; nothing in it was touched; choose another --out")
     with ExitStack() as stack:
         with disk_guard(folder):
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(sole_writer(folder))
             if force:
-                clear(folder)
+                set_aside(folder)
+                stack.push(lambda kind, *_: bring_back(folder) if kind and issubclass(kind, FilterscopeError) else None)
+            elif not has_results(folder):
+                bring_back(folder)
             connection = stack.enter_context(closing(sqlite3.connect(folder / DATABASE, isolation_level=None)))
             ledger = Ledger(folder, connection)
             ledger.claim(identity)
         yield ledger
+        forget(folder)
+
+
+def has_results(folder: Path) -> bool:
+    """Whether any task is written in the atlas of ``folder``."""
+    if not (folder / DATABASE).exists():
+        return False
+    with closing(sqlite3.connect(folder / DATABASE)) as connection, suppress(sqlite3.DatabaseError):
+        return connection.execute("SELECT 1 FROM task LIMIT 1").fetchone() is not None
+    return False
 
 
 @contextmanager
@@ -112,8 +125,8 @@ def disk_guard(folder: Path) -> Iterator[None]:
         yield
     except (OSError, sqlite3.OperationalError) as error:
         text = str(error)
-        full = isinstance(error, OSError) and error.errno in (27, 28, 122)  # EFBIG, ENOSPC, EDQUOT
-        if full or "full" in text or "disk I/O" in text:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or "full" in text:
             raise BadAtlas(
                 f"the disk is full: {folder} could not be written ({free_megabytes(folder)} MB free); "
                 "what was finished is kept: make room and run the same command again"
@@ -159,7 +172,7 @@ class Ledger:
             )
         if identity.images_digest:
             known = self.recall("images_digest")
-            if known and known != identity.images_digest:
+            if known and known != identity.images_digest and not self.drop_unread():
                 raise BadAtlas(
                     f"{self.folder} was made with other images ({self.recall('images')}; now {identity.images}); "
                     "choose another --out, or --force to begin anew"
@@ -167,6 +180,19 @@ class Ledger:
             with self.transaction():
                 self.remember("images", identity.images or "")
                 self.remember("images_digest", identity.images_digest)
+
+    def drop_unread(self) -> bool:
+        """If none of the images before could be read, forget that they were tried; False: some were."""
+        if self.connection.execute("SELECT 1 FROM image WHERE problem IS NULL LIMIT 1").fetchone():
+            return False
+        with self.transaction():
+            for table in ("task", "partial"):
+                self.connection.execute(
+                    f"DELETE FROM {table} WHERE lens IN (SELECT name FROM lens WHERE finished IS NULL)"
+                )
+            self.connection.execute("DELETE FROM lens WHERE finished IS NULL")
+            self.connection.execute("DELETE FROM image")
+        return True
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -198,9 +224,10 @@ class Ledger:
         """
         row = self.connection.execute("SELECT digest, settings, finished FROM lens WHERE name = ?", (name,)).fetchone()
         text = json.dumps(settings, sort_keys=True)
-        if row is None:
+        begun = self.connection.execute("SELECT 1 FROM task WHERE lens = ? LIMIT 1", (name,)).fetchone()
+        if row is None or not (begun or row[2]):
             with self.transaction():
-                self.connection.execute("INSERT INTO lens VALUES (?, ?, ?, NULL)", (name, digest, text))
+                self.connection.execute("INSERT OR REPLACE INTO lens VALUES (?, ?, ?, NULL)", (name, digest, text))
             return False
         if row[0] != digest:
             before = json.loads(row[1])

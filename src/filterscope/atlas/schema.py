@@ -88,7 +88,9 @@ def check_version(connection: sqlite3.Connection, folder: Path) -> None:
     """
     try:
         row = connection.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
+            raise BadAtlas(f"{folder} cannot be read now ({error}); run the command that made it once more") from error
         row = None
     if row is None:
         raise BadAtlas(

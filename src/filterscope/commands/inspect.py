@@ -30,7 +30,7 @@ def inspect(
     layers: Annotated[
         list[str] | None,
         typer.Option(
-            "--layers", metavar="NAME", help="Layer, module or pattern such as 'features.*'; may be repeated."
+            "--layers", metavar="NAME", help="Layer, pattern such as 'features.*', or any module; may be repeated."
         ),
     ] = None,
     lens: Annotated[
@@ -59,7 +59,7 @@ def inspect(
     move(network, device)
     if network.note:
         typer.echo(f"filterscope: {network.note}", err=True)
-    target = out or Path(f"{Path(model).name.replace(':', '_')}.atlas")
+    target = out or default_atlas(model)
     with Bar() as bar:
         atlas = inspection.inspect(
             network,
@@ -77,11 +77,19 @@ def inspect(
 
 def move(network: "Network", device: str) -> None:
     """Bring a network that was just loaded to the device asked for."""
+    if device.partition(":")[0] not in ("cpu", "cuda", "mps", "xpu"):
+        raise FilterscopeError(f"no device {device!r}; a device is cpu, cuda, cuda:1, mps or xpu")
     try:
         network.module.to(device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise FilterscopeError(f"no device {device!r} here ({reason}); there are cpu, cuda, cuda:1, mps") from None
+        raise FilterscopeError(f"device {device!r} cannot be used here: {reason}; choose --device cpu") from None
+
+
+def default_atlas(model: str) -> Path:
+    """Where the atlas of ``model`` goes: here, named after it."""
+    name = Path(model).resolve().name if Path(model).is_dir() else model
+    return Path("".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name) + ".atlas")
 
 
 def chosen(names: list[str] | None, with_images: bool, patches: int, tile: int, scale: Any) -> "list[Lens | str]":

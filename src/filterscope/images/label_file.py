@@ -1,6 +1,7 @@
 """Read `labels.csv`: which images a folder holds, and the class of each."""
 
 import csv
+import re
 from pathlib import Path
 
 from filterscope.errors import BadImages
@@ -38,7 +39,7 @@ def _rows(path: Path) -> tuple[tuple[str, ...], list[str], dict[str, str]]:
     try:
         # utf-8-sig: spreadsheets begin the file with a byte order mark.
         with path.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines, skipinitialspace=True)
+            reader = csv.DictReader(lines, skipinitialspace=True, strict=True)
             columns = reader.fieldnames or []
             if "file" not in columns or "label" not in columns:
                 raise BadImages(f"{path} needs the columns file,label (and maybe name), not {','.join(columns)!r}")
@@ -60,7 +61,7 @@ def _rows(path: Path) -> tuple[tuple[str, ...], list[str], dict[str, str]]:
 
 
 def _numbers_or_words(labels: list[str]) -> list[Key | None]:
-    try:
+    """Whole numbers, as they are usually written, if all labels are; else all as text ('01' is not 1)."""
+    if all(re.fullmatch(r"-?(0|[1-9]\d*)", label) for label in labels if label):
         return [int(label) if label else None for label in labels]
-    except ValueError:
-        return [label or None for label in labels]
+    return [label or None for label in labels]

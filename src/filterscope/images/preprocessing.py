@@ -1,5 +1,6 @@
 """From a decoded image to what a network takes: size, channel order, value range, mean and standard deviation."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +36,14 @@ class Preprocessing:
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        if len(self.input_size) != 2 or min(self.input_size) < 1:
-            raise FilterscopeError(f"input_size is (height, width), both at least 1, not {self.input_size}")
+        if len(self.input_size) != 2 or not all(type(length) is int and length >= 1 for length in self.input_size):
+            raise FilterscopeError(f"input_size is (height, width), whole numbers from 1, not {self.input_size}")
+        if self.resize is not None and (type(self.resize) is not int or self.resize < 1):
+            raise FilterscopeError(f"resize is a whole number from 1, not {self.resize}")
+        if len(self.value_range) != 2 or self.value_range[0] == self.value_range[1]:
+            raise FilterscopeError(f"value_range is two different numbers, not {self.value_range}")
+        if not all(math.isfinite(number) for number in (*self.mean, *self.std, *self.value_range)):
+            raise FilterscopeError(f"mean, std and value_range are finite: {self.mean}, {self.std}, {self.value_range}")
         if len(self.mean) != len(self.std) or min(self.std, default=0.0) <= 0:
             raise FilterscopeError(f"mean and std have one number per channel, std above 0: {self.mean}, {self.std}")
         if self.channels and (self.channels not in ("RGB", "BGR", "L") or len(self.channels) != len(self.mean)):

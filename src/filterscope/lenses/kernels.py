@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filterscope.atlas.records import Card, Kernel, Layer, Picture, Result, Task
-from filterscope.errors import FilterscopeError, UnknownName
+from filterscope.errors import BadModel, FilterscopeError, UnknownName
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.tiles import colour_kernel, enlarged, signed
 from filterscope.model import Network
@@ -68,6 +68,12 @@ class DrawKernels:
         kernels = kernel_array(bench.network, self.layer)
         if kernels is None:
             return Result()
+        finite = np.isfinite(kernels).all((1, 2, 3))
+        if not finite.all():
+            unit = f"{self.layer.name}:{int(np.argmin(finite))}"
+            raise BadModel(
+                f"the weights of {unit} hold NaN or infinity; the training has diverged, or the file is damaged"
+            )
         in_colour = sees_colours(bench.network, self.layer)
         if in_colour and bench.network.preprocessing.channels == "BGR":
             kernels = kernels[:, ::-1]
@@ -156,14 +162,16 @@ def kernel_array(network: Network, layer: Layer) -> NDArray[np.float32] | None:
 
 
 def sees_colours(network: Network, layer: Layer) -> bool:
-    """Whether the layer reads the image's own channels: nothing with any extent in space comes before it."""
+    """Whether the layer reads the image's own channels: no convolution, nothing with an extent comes before it."""
     if layer.kernel is None or layer.field_size is None or layer.dilation is None or layer.kind != "conv":
         return False
     extent = tuple(dilation * (kernel - 1) + 1 for kernel, dilation in zip(layer.kernel, layer.dilation, strict=True))
     channels = network.preprocessing.channels
-    return (
-        layer.field_size == extent and bool(channels) and layer.in_channels == len(channels) and layer.kernel != (1, 1)
-    )
+    if layer.field_size != extent or not channels or layer.in_channels != len(channels):
+        return False
+    # A pointwise layer has no extent, but what it gives are features.
+    earlier = (other for other in network.layers() if other.position < layer.position)
+    return not any(other.kernel == (1, 1) and other.channels == layer.in_channels for other in earlier)
 
 
 def strongest_slices(kernels: NDArray[np.float32], count: int) -> NDArray[np.int64]:

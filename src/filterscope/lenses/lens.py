@@ -21,7 +21,7 @@ class Workbench:
 
     network: Network
     images: ImageSource | None = None
-    batch_size: int = 16
+    batch_size: int = 32
     workers: int = 0
     """Processes that decode images; 0: this one."""
     tick: Callable[[int], None] = no_tick

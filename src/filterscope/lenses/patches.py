@@ -32,6 +32,9 @@ from filterscope.model.reach import reach
 Field = tuple[ReceptiveField | None, ReceptiveField | None]
 """Along the height and the width; None: all of the image."""
 
+MOST_BYTES = 2**32
+"""Tiles of a single layer, at the most."""
+
 TILES_BYTES = 2**28
 """Tiles that one task holds in memory: its layers are chosen so that they stay below."""
 
@@ -62,6 +65,8 @@ class Patches:
     def stages(self, bench: Workbench, layers: Sequence[Layer]) -> Stages:
         """First the scan, then the sheets."""
         source = needed_images(bench)
+        for layer in layers:
+            self.check_room(layer)
         parts = (bench.network.digest, source.digest, self, list(layers))
         scans = [
             Task(
@@ -90,6 +95,15 @@ class Patches:
             for group in self.groups(layers)
         ]
         yield Stage("patch sheets", "layers", sheets)
+
+    def check_room(self, layer: Layer) -> None:
+        """Refuse pictures that no memory holds, before the images are scanned."""
+        size = layer.channels * self.count * self.tile**2 * 3
+        if size > MOST_BYTES:
+            raise FilterscopeError(
+                f"{self.count} patches of {self.tile} px for the {layer.channels} units of {layer.name} would take "
+                f"{size / 2**30:.0f} GB of pictures; choose fewer --patches or a smaller --tile"
+            )
 
     def groups(self, layers: Sequence[Layer]) -> Iterator[tuple[Layer, ...]]:
         """Layers whose tiles fit in memory together: each image is decoded once a group."""
@@ -213,10 +227,10 @@ def find_patches(layer: Layer, statistics: UnitStatistics, seen: Sequence[Field]
                 activation=float(statistics.value[unit, place]),
                 y=y,
                 x=x,
-                top=max(rows[0], 0),
-                left=max(columns[0], 0),
-                bottom=min(rows[1], size[0]),
-                right=min(columns[1], size[1]),
+                top=clipped(rows[0], size[0]),
+                left=clipped(columns[0], size[1]),
+                bottom=clipped(rows[1], size[0]),
+                right=clipped(columns[1], size[1]),
                 call=call,
             )
 
@@ -243,6 +257,11 @@ def field_box(field: Field, place: Pair, size: Pair) -> tuple[Span, Span]:
         seen = range(extent) if axis is None else axis.pixels(position)
         spans.append((seen.start, seen.stop))
     return spans[0], spans[1]
+
+
+def clipped(edge: int, length: int) -> int:
+    """The edge moved into the image; a box that lies outside of it becomes empty."""
+    return min(max(edge, 0), length)
 
 
 def view(rows: Span, columns: Span, size: Pair) -> tuple[Span, Span]:

@@ -84,7 +84,9 @@ class Scanner:
         for layer in layers:
             self.by_module.setdefault(layer.observed, []).append(layer)
         calls = {layer.observed: layer.calls for layer in layers}
-        self.tap = tap(bench.network.module, list(self.by_module), calls=calls)
+        # How often a module is called may depend on the image: where one is called again, the pass goes to its end.
+        stop = all(count == 1 for count in calls.values())
+        self.tap = tap(bench.network.module, list(self.by_module), calls=calls, stop=stop)
 
     def __enter__(self) -> "Scanner":
         self.read = self.tap.__enter__()
@@ -121,7 +123,8 @@ class Scanner:
             dtype=network.dtype,
             memory_format=torch.channels_last,
         )
-        with torch.inference_mode():
+        # Not inference_mode: a network that keeps a tensor from its forward pass could not be trained afterwards.
+        with torch.no_grad():
             self.read.visit(pixels, visit)
         for reader in readers.values():
             reader.finish()
@@ -129,7 +132,8 @@ class Scanner:
 
 def units_last(output: Tensor, layer: Layer) -> Tensor:
     """A layer's output as (image, row, column, unit), not copied. Tokens are one column, a vector is one position."""
-    if output.ndim > 2 and layer.kind != "linear":
+    last = layer.kind == "linear" or (output.shape[1] != layer.channels and output.shape[-1] == layer.channels)
+    if output.ndim > 2 and not last:
         output = output.movedim(1, -1)
     while output.ndim < 4:
         output = output.unsqueeze(-2)

@@ -47,8 +47,8 @@ def find_layers(module: nn.Module, example: Tensor) -> list[Layer]:
 def describe(module: nn.Module, name: str, example: Tensor) -> Layer:
     """Describe any module by its dotted name, as a layer that is observed at its own output.
 
-    Its channels are dim 1 of its output (of its first output, where it gives several); of an `nn.Linear` the last. Its
-    position is that of the next convolution.
+    Its channels are dim 1 of its output (of its first output, where it gives several); of linear layers, tokens (image,
+    token, unit) and layer norms over the last axis they are the last. Its position is that of the next convolution.
     A module that is registered under two names is described under the first.
 
     Raises:
@@ -78,13 +78,13 @@ def describe(module: nn.Module, name: str, example: Tensor) -> Layer:
     found = reach(module, [name], example)[name][0]
     if isinstance(target, (nn.Conv2d, nn.ConvTranspose2d)):
         return _convolution(position, name, target, run, found)
-    linear = isinstance(target, nn.Linear)
-    space = output.shape[1:-1] if linear else output.shape[2:]
+    last = _channels_last(target, output)
+    space = output.shape[1:-1] if last else output.shape[2:]
     return Layer(
         name=name,
         position=position,
         kind=type(target).__name__.lower(),
-        channels=output.shape[-1 if linear else 1],
+        channels=output.shape[-1 if last else 1],
         in_channels=target.in_features if isinstance(target, nn.Linear) else None,
         kernel=None,
         stride=None,
@@ -98,6 +98,14 @@ def describe(module: nn.Module, name: str, example: Tensor) -> Layer:
         observed=name,
         **_field(found),
     )
+
+
+def _channels_last(module: nn.Module, output: Tensor) -> bool:
+    """Whether the last axis is that of the units: linear layers, tokens, and layer norms over the last axis."""
+    if isinstance(module, nn.LayerNorm):
+        units = module.normalized_shape[-1]
+        return output.shape[-1] == units and output.shape[1] != units
+    return isinstance(module, nn.Linear) or output.ndim == 3
 
 
 def _convolution(position: int, name: str, module: nn.Module, run: "_Run", found: Reach) -> Layer:

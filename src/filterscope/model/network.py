@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from filterscope.atlas.records import Layer
-from filterscope.errors import UnknownName
+from filterscope.errors import BadModel, UnknownName
 from filterscope.images.preprocessing import Preprocessing
 from filterscope.model.layers import describe, find_layers
 from filterscope.model.running import module_named
@@ -78,7 +78,10 @@ class Network:
     def example(self, batch: int = 1, size: tuple[int, int] | None = None) -> Tensor:
         """Give zeros that the network takes: (image, channel, height, width), at ``size`` or its own input size."""
         shape = (batch, self.preprocessing.channel_count, *(size or self.preprocessing.input_size))
-        return torch.zeros(shape, dtype=self.dtype, device=self.device)
+        try:
+            return torch.zeros(shape, dtype=self.dtype, device=self.device)
+        except (RuntimeError, MemoryError) as error:
+            raise BadModel(f"an input of {' x '.join(map(str, shape))} does not fit into memory") from error
 
     def layers(self) -> list[Layer]:
         """List the convolutions in the order in which they run; the network runs once for it, and is then remembered.
@@ -97,7 +100,7 @@ class Network:
         """
         if name not in self._described:
             self._check(name)
-            found = {layer.name: layer for layer in self._layers} if self._has_convolution() else {}
+            found = {layer.name: layer for layer in self._layers} if self.has_convolution else {}
             self._described[name] = found.get(name) or describe(self.module, name, self.example())
         return self._described[name]
 
@@ -126,7 +129,9 @@ class Network:
     def _layers(self) -> list[Layer]:
         return find_layers(self.module, self.example())
 
-    def _has_convolution(self) -> bool:
+    @property
+    def has_convolution(self) -> bool:
+        """Whether there is a 2-d convolution at all."""
         return any(isinstance(child, (nn.Conv2d, nn.ConvTranspose2d)) for child in self.module.modules())
 
     def _check(self, name: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from filterscope.errors import BadModel
-from filterscope.model.running import evaluating, module_named, tensors_in
+from filterscope.model.running import buffers_kept, evaluating, module_named, tensors_in
 
 Outputs = dict[str, Tensor | tuple[Tensor, ...]]
 """A module that is called once gives its tensor; one that is called more often a tuple, in the order of the calls."""
@@ -39,6 +39,7 @@ def tap(
     with ExitStack() as undo:
         reader = Reader(module, tuple(dict.fromkeys(names)), stop=stop, calls=calls)
         undo.enter_context(evaluating(module))
+        undo.enter_context(buffers_kept(module))
         for name in reader.names:
             handle = module_named(module, name).register_forward_hook(reader._hook(name))
             undo.callback(handle.remove)

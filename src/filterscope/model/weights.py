@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -38,7 +37,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     weights: object
     try:
         weights = load_file(path) if path.suffix == ".safetensors" else _load_tensors(path)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except BadModel:
+        raise
+    except Exception as error:  # a damaged file makes the readers fail in many ways
         raise BadModel(f"{path} cannot be read, it may be cut off: {one_line(error)}") from error
     for key in WRAPPERS:
         if isinstance(weights, Mapping) and isinstance(weights.get(key), Mapping):

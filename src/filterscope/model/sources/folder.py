@@ -5,7 +5,7 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,9 +106,11 @@ def _build(folder: Path, builder: str) -> nn.Module:
     with _importing_from(folder):
         sys.modules[spec.name] = code
         try:
-            spec.loader.exec_module(code)
-            module = getattr(code, function)()
-        except Exception as error:
+            # What it prints does not belong among the answers of a command.
+            with redirect_stdout(sys.stderr):
+                spec.loader.exec_module(code)
+                module = getattr(code, function)()
+        except (Exception, SystemExit) as error:
             raise BadModel(f"the builder {path}:{function} fails: {type(error).__name__}: {one_line(error)}") from error
     if not isinstance(module, nn.Module):
         raise BadModel(f"the builder {path}:{function} returns {type(module).__name__}, but has to return an nn.Module")
