@@ -16,7 +16,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engines": {"errors"},
     "images": {"errors", "atlas.records"},
     "model": {"errors", "atlas.records", "images", "demo"},
-    "lenses": {"errors", "atlas.records", "images", "model"},
+    "ascent": {"errors", "atlas.records", "images", "model"},
+    "lenses": {"errors", "atlas.records", "images", "model", "ascent"},
     "inspection": {"errors", "atlas", "images", "model", "lenses", "engines"},
     "commands": {"errors", "atlas", "demo", "images", "model", "lenses", "engines", "inspection"},
 }

@@ -41,6 +41,19 @@ def normalise(
     return images.mul_(scale).add_(offset).to(dtype)
 
 
+def standardise(
+    images: Float[Tensor, "image channel height width"], preprocessing: Preprocessing
+) -> Float[Tensor, "image channel height width"]:
+    """Turn images in 0 (black) to 1 (white), colours in the order RGB, into what the network takes; differentiable.
+
+    Gives what `normalise` gives for the same images in bytes.
+    """
+    if preprocessing.channels == "BGR":
+        images = images.flip(1)
+    scale, offset = _scale_and_offset(preprocessing, images)
+    return images * (255 * scale) + offset
+
+
 def denormalise(
     images: Float[Tensor, "image channel height width"], preprocessing: Preprocessing
 ) -> UInt8[np.ndarray, "image height width channel"]:

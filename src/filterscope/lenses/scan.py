@@ -16,6 +16,7 @@ from filterscope.images.tensors import normalise
 from filterscope.lenses.lens import Workbench
 from filterscope.lenses.statistics import BatchReader, NotFinite, UnitStatistics, pack
 from filterscope.model import tap
+from filterscope.model.layers import units_last
 
 CHUNK = 256
 """Images a task. Of fewer, the nine strongest would be a large part, and finding their places costs."""
@@ -128,13 +129,3 @@ class Scanner:
             self.read.visit(pixels, visit)
         for reader in readers.values():
             reader.finish()
-
-
-def units_last(output: Tensor, layer: Layer) -> Tensor:
-    """A layer's output as (image, row, column, unit), not copied. Tokens are one column, a vector is one position."""
-    last = layer.kind == "linear" or (output.shape[1] != layer.channels and output.shape[-1] == layer.channels)
-    if output.ndim > 2 and not last:
-        output = output.movedim(1, -1)
-    while output.ndim < 4:
-        output = output.unsqueeze(-2)
-    return output

@@ -319,3 +319,13 @@ def _is_frozen(module: nn.Module) -> bool:
 
 def _is_batch_norm(module: nn.Module) -> bool:
     return isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)) or _is_frozen(module)
+
+
+def units_last(output: Tensor, layer: Layer) -> Tensor:
+    """A layer's output as (image, row, column, unit), not copied. Tokens are one column, a vector is one position."""
+    last = layer.kind == "linear" or (output.shape[1] != layer.channels and output.shape[-1] == layer.channels)
+    if output.ndim > 2 and not last:
+        output = output.movedim(1, -1)
+    while output.ndim < 4:
+        output = output.unsqueeze(-2)
+    return output

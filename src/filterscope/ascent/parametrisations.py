@@ -1,0 +1,184 @@
+"""What the ascent moves: pixels, Fourier coefficients in decorrelated colours, or phases alone."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+
+from filterscope.ascent.dice import Dice
+from filterscope.atlas.records import Pair
+
+Images = Float[Tensor, "item channel height width"]
+
+COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+"""Square root of the covariance of ImageNet's colours: from uncorrelated values to red, green, blue.
+
+Source: lucid (Apache 2.0), optvis/param/color.py, `color_correlation_svd_sqrt`."""
+
+SPREAD = 1.0
+"""Standard deviation of a natural image's logits, for images made with a natural spectrum. Measured: 0.9 to 1.3 over
+photographs."""
+
+EDGE = 0.02
+"""Starting images are kept this far from black and white, where the logistic function is flat."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The images that are sought: their size in pixels, channels, and whether these are red, green and blue."""
+
+    size: Pair
+    channels: int = 3
+    colour: bool = True
+
+
+@dataclass(frozen=True)
+class Parametrisation:
+    """Variables for images, as four plain functions."""
+
+    start: Callable[[Dice], Tensor]
+    """Variables (item, ...) to begin with."""
+    image: Callable[[Tensor], Tensor]
+    """Variables to images (item, channel, height, width) in 0 to 1."""
+    variables: Callable[[Tensor], Tensor]
+    """Images to variables: the inverse, as far as there is one."""
+    clip: Callable[[Tensor], Tensor] = lambda variables: variables
+    """Variables brought back to where they may be, after every step."""
+
+
+Parametrise = Callable[[Space], Parametrisation]
+
+
+def pixels(spread: float = 0.08) -> Parametrise:
+    """The pixels themselves, held between black and white, from grey with noise of standard deviation ``spread``."""
+
+    def parametrise(space: Space) -> Parametrisation:
+        def start(dice: Dice) -> Tensor:
+            return (0.5 + spread * dice.normal(space.channels, *space.size)).clamp(0, 1)
+
+        return Parametrisation(start, lambda x: x, lambda x: x.clone(), lambda x: x.clamp(0, 1))
+
+    return parametrise
+
+
+def fourier(spread: float = 0.01, decay: float = 1.0, decorrelate: bool = True) -> Parametrise:
+    """Fourier coefficients, scaled as natural images fall off, in decorrelated colours, through a logistic function.
+
+    A step of steepest ascent then moves large shapes further than fine grain, as the eye expects; the images that can
+    be reached are the same.
+
+    Args:
+        spread: standard deviation of the coefficients at the start.
+        decay: exponent of the fall over frequency; 1 as in natural images, 0 for none.
+        decorrelate: give the colours the correlation of natural ones (where there are three).
+    Source: Olah, Mordvintsev, Schubert (2017), Feature Visualization, doi:10.23915/distill.00007.
+    """
+
+    def parametrise(space: Space) -> Parametrisation:
+        colours = colour_matrix(space, decorrelate)
+        scales = (1 / cycles(space.size)) ** decay
+        # Complex numbers as pairs: (item, channel, row, column, 2).
+        shape = (space.channels, *scales.shape, 2)
+
+        def image(variables: Tensor) -> Tensor:
+            spectrum = torch.view_as_complex(variables) * scales.to(variables)
+            return torch.sigmoid(mixed(plane(spectrum, space.size), colours))
+
+        def variables(images: Tensor) -> Tensor:
+            spectrum = torch.fft.rfft2(unmixed(images, colours), norm="ortho") / scales.to(images)
+            return torch.view_as_real(spectrum).contiguous()
+
+        return Parametrisation(lambda dice: spread * dice.normal(*shape), image, variables)
+
+    return parametrise
+
+
+def phases(magnitude: Float[Tensor, "channel row column"] | None = None, decorrelate: bool = True) -> Parametrise:
+    """Phases alone: the magnitude of every frequency is that of natural images and stays so.
+
+    Args:
+        magnitude: of the decorrelated logits, as `natural_magnitude` measures it; None: falls off as 1/frequency.
+        decorrelate: give the colours the correlation of natural ones (where there are three).
+    Source: Fel et al. (2023), MACO, arXiv:2306.06805.
+    """
+
+    def parametrise(space: Space) -> Parametrisation:
+        colours = colour_matrix(space, decorrelate)
+        shape = (space.channels, *cycles(space.size).shape)
+        size = default_magnitude(space) if magnitude is None else resized(magnitude, shape)
+
+        def image(variables: Tensor) -> Tensor:
+            spectrum = torch.polar(size.to(variables).expand_as(variables), variables)
+            return torch.sigmoid(mixed(plane(spectrum, space.size), colours))
+
+        def variables(images: Tensor) -> Tensor:
+            return torch.fft.rfft2(unmixed(images, colours), norm="ortho").angle()
+
+        return Parametrisation(lambda dice: dice.uniform(-math.pi, math.pi, *shape), image, variables)
+
+    return parametrise
+
+
+def natural_magnitude(images: Images, *, decorrelate: bool = True) -> Float[Tensor, "channel row column"]:
+    """The mean magnitude of every frequency over real images, for `phases`.
+
+    Args:
+        images: in 0 to 1, at least one.
+        decorrelate: as for `phases`.
+    """
+    space = Space((images.shape[2], images.shape[3]), images.shape[1], images.shape[1] == 3)
+    logits = unmixed(images, colour_matrix(space, decorrelate))
+    return torch.fft.rfft2(logits, norm="ortho").abs().mean(0)
+
+
+def default_magnitude(space: Space) -> Float[Tensor, "channel row column"]:
+    """Falling off as 1/frequency, so that the image's logits have the spread of a natural image's."""
+    size = (1 / cycles(space.size)).expand(space.channels, -1, -1).clone()
+    size[:, 0, 0] = 0
+    # In an orthonormal transform the mean square over coefficients is that over pixels; the half plane counts twice.
+    return size * SPREAD / (size.square().sum((1, 2), keepdim=True) * 2 / math.prod(space.size)).sqrt().clamp_min(1e-12)
+
+
+def resized(magnitude: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A magnitude measured at one image size, for another."""
+    if tuple(magnitude.shape) == shape:
+        return magnitude
+    # Rows hold positive frequencies, then negative ones: in the middle they are next to each other.
+    middle = torch.fft.fftshift(magnitude, dim=1)[None]
+    wanted = torch.nn.functional.interpolate(middle, size=shape[1:], mode="bilinear", align_corners=True)[0]
+    # Per coefficient the magnitude of an orthonormal transform grows with the side of the image.
+    growth = math.sqrt(shape[1] * shape[2] / (magnitude.shape[1] * magnitude.shape[2]))
+    return torch.fft.ifftshift(wanted, dim=1) * growth
+
+
+def cycles(size: Pair) -> Float[Tensor, "row column"]:
+    """The frequency of every coefficient of ``rfft2``, in cycles per image (geometric mean side), at least 1."""
+    rows, columns = torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])[None]
+    return ((rows.square() + columns.square()).sqrt() * math.sqrt(size[0] * size[1])).clamp_min(1.0)
+
+
+def plane(spectrum: Complex[Tensor, "item channel row half"], size: Pair) -> Images:
+    """From coefficients back to pixels."""
+    return torch.fft.irfft2(spectrum, s=size, norm="ortho")
+
+
+def colour_matrix(space: Space, decorrelate: bool) -> Float[Tensor, "to from"] | None:
+    """From uncorrelated values to colours, largest column of length 1; None: they are left as they are."""
+    if not (decorrelate and space.colour and space.channels == 3):
+        return None
+    matrix = torch.tensor(COLOURS)
+    return matrix / matrix.norm(dim=0).max()
+
+
+def mixed(values: Images, colours: Tensor | None) -> Images:
+    """Uncorrelated values as colours."""
+    return values if colours is None else torch.einsum("tf,ifhw->ithw", colours.to(values), values)
+
+
+def unmixed(images: Images, colours: Tensor | None) -> Images:
+    """Images in 0 to 1 as uncorrelated logits."""
+    logits = torch.logit(images.clamp(EDGE, 1 - EDGE))
+    return logits if colours is None else torch.einsum("ft,ithw->ifhw", torch.linalg.inv(colours).to(logits), logits)
