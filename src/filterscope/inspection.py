@@ -3,9 +3,10 @@
 import importlib.metadata
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,10 +16,11 @@ from filterscope.engines import Engine, LocalEngine
 from filterscope.errors import BadImages, UnknownName
 from filterscope.images import ImageSource, open_images
 from filterscope.images.folder import Folder
-from filterscope.lenses import Kernels, Lens, Patches, Stage, Workbench, digest
+from filterscope.lenses import Kernels, Lens, Optima, Patches, Stage, Workbench, digest
+from filterscope.lenses.lens import nothing
 from filterscope.model import Network, load
 
-LENSES: dict[str, type[Lens]] = {"kernels": Kernels, "patches": Patches}
+LENSES: dict[str, type[Lens]] = {"kernels": Kernels, "patches": Patches, "optima": Optima}
 """Every lens by its name, in the order in which they are used."""
 
 BATCH = {"cpu": 32}
@@ -117,7 +119,7 @@ def inspect(
         if unfinished:
             run = ledger.begin_run(identity, settings, versions())
             ledger.write(*chosen)
-            look = Look(ledger, engine or LocalEngine(), bench, watcher)
+            look = Look(ledger, engine or LocalEngine(), replace(bench, found=ledger.records), watcher)
             for lens in unfinished:
                 look.through(lens, chosen)
             ledger.finish_run(run, time.monotonic() - begun)
@@ -165,14 +167,22 @@ class Look:
         total = sum(task.size for task in stage.tasks)
         self.watcher.stage(stage.title, stage.unit, total, sum(task.size for task in done))
         previous = done[-1] if done else None
-        folded = self.ledger.partial(previous) if previous else None
-        for task, (result, seconds) in self.engine.run(left, TimedWork(self.bench)):
+        folded = self.ledger.partial(previous.digest) if previous else None
+        for task, (result, seconds) in self.engine.run(self.ready(left), TimedWork(replace(self.bench, found=nothing))):
             if stage.fold and folded is not None and result.partial is not None:
                 result = replace(result, partial=stage.fold(folded, result.partial))
-            self.ledger.commit(task, result, seconds, instead_of=previous if stage.fold else None)
+            over = (previous.digest,) if stage.fold and previous else task.needs
+            self.ledger.commit(task, result, seconds, instead_of=over)
             previous, folded = task, result.partial
             self.watcher.finished(task)
         return folded
+
+    def ready(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """Give each task the partial results that it needs, when its turn comes and not before."""
+        for task in tasks:
+            if task.needs:
+                task = replace(task, work=partial(task.work, before=[self.ledger.partial(one) for one in task.needs]))
+            yield task
 
 
 def choose_lenses(lenses: Sequence[Lens | str] | None, source: ImageSource | None) -> list[Lens]:

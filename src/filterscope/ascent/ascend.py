@@ -289,11 +289,11 @@ def verdict(climber: Climber, active: Slots, row: int, good: bool) -> str:
 
 
 def converged(scores: Sequence[float], recipe: Recipe) -> bool:
-    """Whether the mean of the last half of the patience is no better than that of the half before."""
-    half = recipe.patience // 2
-    if not half or len(scores) < 2 * recipe.patience:
+    """Whether the score has stopped to grow; means, since every step sees the image changed at random."""
+    patience = recipe.patience
+    if patience is None or len(scores) < 2 * patience:
         return False
-    late, early = np.mean(scores[-half:]), np.mean(scores[-2 * half : -half])
+    late, early = np.mean(scores[-patience:]), np.mean(scores[-2 * patience : -patience])
     return bool(late - early <= recipe.tolerance * abs(early))
 
 

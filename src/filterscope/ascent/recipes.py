@@ -26,7 +26,8 @@ class Recipe:
         margin: pixels at every edge beyond what the network sees, for the transforms to move in.
         position: where units are driven: "centre", "mean" or "max".
         canvas: side in pixels of what the network sees; None: the receptive field.
-        patience: steps over which the score must have grown by ``tolerance`` (relative), or the ascent has converged.
+        patience: an ascent has converged when the mean score of so many steps is less than ``tolerance`` (relative)
+            above that of as many before; None: all steps are made.
         reduced: run the network in bfloat16 on a GPU.
     Raises:
         FilterscopeError: if a number is out of its range.
@@ -41,7 +42,7 @@ class Recipe:
     margin: int = 0
     position: str = "centre"
     canvas: int | None = None
-    patience: int = 8
+    patience: int | None = None
     tolerance: float = 0.02
     reduced: bool = True
 
@@ -57,8 +58,9 @@ def quick() -> Recipe:
         steps=32,
         parametrise=fourier(),
         transform=transforms.crop,
-        optimiser=momentum(0.5),
+        optimiser=momentum(1.0, keep=0.7, keep_size=0.9),
         margin=4,
+        patience=8,
     )
 
 
@@ -71,9 +73,9 @@ def full() -> Recipe:
         transform=lambda size: transforms.chain(
             transforms.scale(0.9, 1.1), transforms.rotate(6.0), transforms.crop(size)
         ),
-        optimiser=momentum(0.25),
+        optimiser=momentum(0.5, keep=0.8, keep_size=0.9),
         margin=8,
-        patience=32,
+        patience=24,
         tolerance=0.01,
         reduced=False,
     )
@@ -93,7 +95,6 @@ def keras2017() -> Recipe:
         optimiser=steepest(1 / 255),
         position="mean",
         canvas=128,
-        patience=200,
         reduced=False,
     )
 
@@ -128,7 +129,6 @@ def yosinski(setting: int) -> Recipe:
         # A decay of 0.3 a step eats small steps: the second setting needs larger ones.
         optimiser=steepest(0.15 if share > 0.1 else 0.02),
         regularisers=tuple(steps),
-        patience=200,
         reduced=False,
     )
 
@@ -153,7 +153,6 @@ def lucid() -> Recipe:
         optimiser=adam(0.05),
         position="mean",
         canvas=128,
-        patience=512,
         reduced=False,
     )
 
@@ -172,7 +171,6 @@ def maco(size: Pair | None = None) -> Recipe:
         optimiser=adam(0.1, nesterov=True),
         position="mean",
         canvas=224,
-        patience=256,
         reduced=False,
     )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from filterscope.atlas import schema
 from filterscope.atlas.previous import DATABASE
-from filterscope.atlas.records import ClassActivation, Image, Kernel, Label, Layer, Patch, Record, Sheet
+from filterscope.atlas.records import ClassActivation, Image, Kernel, Label, Layer, Optimum, Patch, Record, Sheet
 from filterscope.errors import BadAtlas, UnknownName
 
 if TYPE_CHECKING:
@@ -121,6 +121,15 @@ class Atlas:
         """One row an image; `problem` says why one was skipped."""
         return self.frame(Image)
 
+    def optima(self, layer: str | None = None, unit: int | None = None) -> "pandas.DataFrame":
+        """One row an optimum, in the order of the layers: how good it is, and how it was found."""
+        if layer is not None:
+            self._check_layer(layer)
+        sql = """
+          SELECT optimum.* FROM optimum JOIN layer ON layer.name = optimum.layer
+          WHERE (? IS NULL OR layer = ?) AND (? IS NULL OR unit = ?) ORDER BY layer.position, unit, variant, rank"""
+        return self.query(sql, (layer, layer, unit, unit))
+
     def kernels(self) -> "pandas.DataFrame":
         """One row a kernel."""
         return self.frame(Kernel)
@@ -153,8 +162,8 @@ class Atlas:
         """The picture sheets, in the order of the layers."""
         return [self.folder / sheet.file for sheet in self.records(Sheet)]
 
-    def tile(self, record: Patch | Kernel) -> NDArray[np.uint8]:
-        """The picture (height, width, 3) of a patch, or of a kernel's strongest slice.
+    def tile(self, record: Patch | Kernel | Optimum) -> NDArray[np.uint8]:
+        """The picture (height, width, 3) of a patch, an optimum, or of a kernel's strongest slice.
 
         Raises:
             BadAtlas: if no picture of it was drawn.

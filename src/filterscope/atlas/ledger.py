@@ -5,7 +5,7 @@ import json
 import platform
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -253,25 +253,30 @@ class Ledger:
         found = self.connection.execute("SELECT 1 FROM task WHERE digest = ?", (task.digest,)).fetchone()
         return found is not None
 
-    def partial(self, task: Task) -> bytes | None:
-        """What the task left for later ones."""
-        row = self.connection.execute("SELECT data FROM partial WHERE digest = ?", (task.digest,)).fetchone()
+    def partial(self, digest: str) -> bytes | None:
+        """What the task of that digest left for later ones."""
+        row = self.connection.execute("SELECT data FROM partial WHERE digest = ?", (digest,)).fetchone()
         return row[0] if row else None
+
+    def records(self, kind: type[schema.AnyRecord], layer: str) -> list[schema.AnyRecord]:
+        """What has been written about a layer, in the order of its key."""
+        sql = f"SELECT * FROM {kind.table} WHERE layer = ? ORDER BY {', '.join(kind.key)}"
+        return [schema.from_row(kind, row) for row in self.connection.execute(sql, (layer,))]
 
     def write(self, *records: Record) -> None:
         """Write records that belong to no task (the layers)."""
         with self.transaction():
             self.insert(records)
 
-    def commit(self, task: Task, result: Result, seconds: float, *, instead_of: Task | None = None) -> None:
-        """Write all of a task's result as one step; its partial replaces that of ``instead_of``."""
+    def commit(self, task: Task, result: Result, seconds: float, *, instead_of: Iterable[str] = ()) -> None:
+        """Write all of a task's result as one step; the partial results of ``instead_of`` (digests) are forgotten."""
         with self.transaction():
             places: dict[tuple[str, str, int], Place] = {}
             for picture in result.pictures:
                 places |= self.hang(picture)
             self.insert(tuple(placed(record, places) for record in result.records))
-            if instead_of is not None:
-                self.connection.execute("DELETE FROM partial WHERE digest = ?", (instead_of.digest,))
+            for digest in instead_of:
+                self.connection.execute("DELETE FROM partial WHERE digest = ?", (digest,))
             if result.partial is not None:
                 row = (task.digest, task.lens, result.partial)
                 self.connection.execute("INSERT OR REPLACE INTO partial VALUES (?, ?, ?)", row)

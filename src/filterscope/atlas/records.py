@@ -182,7 +182,50 @@ class Sheet(Record):
     lefts: tuple[int, ...]
 
 
-TABLES: tuple[type[Record], ...] = (Layer, Image, Label, Activation, ClassActivation, Patch, Kernel, Sheet)
+@dataclass(frozen=True)
+class Optimum(Record):
+    """An image that was synthesised so that a unit is as active as can be, and how good it is.
+
+    ``variant`` is "positive"; ``rank`` 1 is the best of the unit's seeds. ``activation`` is the pre-activation on the
+    clean picture, bytes and all, at the centre position, at the network's own pixel scale; ``natural`` that of the
+    unit's strongest real patch and ``ratio`` the first by the second (null: no patches were looked at, or it never
+    fired). ``selectivity_rank`` is the unit's rank among its layer's units by pre-activation there (1: no other is
+    larger). ``robustness`` is the share of the activation that is left when the picture is shifted, blurred and
+    rescaled (null where there is no activation above zero). ``agreement`` is the mean cosine between the layer's
+    responses, at the centre, to this picture and to those of the other seeds (null: one seed). ``path_similarity`` is
+    the mean correlation, over layers below, between the responses (in standard deviations from their natural means) to
+    this picture and to the unit's strongest patches; ``path_natural`` the same between these patches: how high it could
+    be. ``start`` says from what the ascent began (noise, or the unit's strongest patch), ``steps`` and ``seconds`` (of
+    processor time) what it took. ``status``: converged, steps (it took all it may), no stimulus found (no start
+    brought the pre-activation above zero), or not finite.
+    """
+
+    table: ClassVar[str] = "optimum"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit", "variant", "seed")
+
+    layer: str
+    unit: int
+    variant: str
+    seed: int
+    rank: int
+    activation: float
+    natural: float | None
+    ratio: float | None
+    selectivity_rank: int
+    robustness: float | None
+    agreement: float | None
+    path_similarity: float | None
+    path_natural: float | None
+    start: str
+    steps: int
+    seconds: float
+    status: str
+    sheet: str | None = None
+    row: int | None = None
+    column: int | None = None
+
+
+TABLES: tuple[type[Record], ...] = (Layer, Image, Label, Activation, ClassActivation, Patch, Kernel, Optimum, Sheet)
 """Every record class; a new lens adds its own here."""
 
 
@@ -231,6 +274,9 @@ class Task:
     lens: str
     title: str
     work: Callable[..., Result] = field(compare=False)
-    """Called with the workbench (network, images, ...); can be sent to another process."""
+    """Called with the workbench (network, images, ...), and with the partial results of ``needs`` where there are any;
+    can be sent to another process."""
     size: int = 1
     """How much work it is, in the unit of its stage (images, layers, units); for the progress bar."""
+    needs: tuple[str, ...] = ()
+    """Digests of earlier tasks of the same stage whose partial results it takes over; they are then forgotten."""

@@ -13,7 +13,7 @@ from filterscope.errors import BadAtlas
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
-VERSION = 1
+VERSION = 2
 """Raised by one with every change of a table; an atlas of another version is refused with the way to renew it."""
 
 SQL_TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB", tuple: "TEXT"}

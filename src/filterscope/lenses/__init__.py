@@ -6,4 +6,5 @@ from filterscope.lenses.lens import Stage as Stage
 from filterscope.lenses.lens import Stages as Stages
 from filterscope.lenses.lens import Workbench as Workbench
 from filterscope.lenses.lens import digest as digest
+from filterscope.lenses.optima import Optima as Optima
 from filterscope.lenses.patches import Patches as Patches

@@ -4,15 +4,30 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from filterscope.atlas.records import Layer, Task
+from filterscope.atlas.records import Layer, Record, Task
 from filterscope.images import ImageSource
 from filterscope.model import Network
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def no_tick(amount: int) -> None:
     """Nobody watches the progress."""
+
+
+class Found(Protocol):
+    """Looks up what earlier lenses wrote about a layer."""
+
+    def __call__(self, kind: type[AnyRecord], layer: str, /) -> Sequence[AnyRecord]:
+        """The records of that kind."""
+        ...
+
+
+def nothing(kind: type[AnyRecord], layer: str, /) -> Sequence[AnyRecord]:
+    """Nothing was found before."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,8 @@ class Workbench:
     """Processes that decode images; 0: this one."""
     tick: Callable[[int], None] = no_tick
     """Called with the amount of work just done, in the unit of ``Task.size``."""
+    found: Found = nothing
+    """What earlier lenses found, for ``stages`` to hand to its tasks: a task itself finds nothing."""
 
 
 @dataclass(frozen=True)
