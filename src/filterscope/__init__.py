@@ -4,12 +4,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from filterscope.ascent import Objective as Objective
+    from filterscope.ascent import OptimalImage as OptimalImage
+    from filterscope.ascent import Recipe as Recipe
+    from filterscope.ascent import recipe as recipe
+    from filterscope.ascent.objectives import direction as direction
+    from filterscope.ascent.objectives import diversity as diversity
+    from filterscope.ascent.objectives import energy as energy
+    from filterscope.ascent.objectives import likeness as likeness
+    from filterscope.ascent.objectives import logit as logit
+    from filterscope.ascent.objectives import neuron as neuron
+    from filterscope.ascent.objectives import total_variation as total_variation
+    from filterscope.ascent.objectives import unit as unit
+    from filterscope.ascent.objectives import units as units
+    from filterscope.ascent.optimum import diverse_optima as diverse_optima
+    from filterscope.ascent.optimum import optimum as optimum
     from filterscope.atlas import Atlas as Atlas
     from filterscope.errors import FilterscopeError as FilterscopeError
     from filterscope.images import open_images as open_images
     from filterscope.images.preprocessing import Preprocessing as Preprocessing
     from filterscope.inspection import inspect as inspect
     from filterscope.lenses import Kernels as Kernels
+    from filterscope.lenses import Optima as Optima
     from filterscope.lenses import Patches as Patches
     from filterscope.model import Network as Network
     from filterscope.model import load as load
@@ -22,12 +38,28 @@ PUBLIC = {
     "FilterscopeError": "errors",
     "Kernels": "lenses",
     "Network": "model",
+    "Objective": "ascent",
+    "Optima": "lenses",
+    "OptimalImage": "ascent",
     "Patches": "lenses",
     "Preprocessing": "images.preprocessing",
+    "Recipe": "ascent",
+    "direction": "ascent.objectives",
+    "diverse_optima": "ascent.optimum",
+    "diversity": "ascent.objectives",
+    "energy": "ascent.objectives",
     "inspect": "inspection",
+    "likeness": "ascent.objectives",
     "load": "model",
+    "logit": "ascent.objectives",
+    "neuron": "ascent.objectives",
     "open_images": "images",
+    "optimum": "ascent.optimum",
+    "recipe": "ascent",
     "tap": "model",
+    "total_variation": "ascent.objectives",
+    "unit": "ascent.objectives",
+    "units": "ascent.objectives",
 }
 """Public name -> where it lives. Fetched on first use: neither help nor reading an atlas waits for torch."""
 
@@ -36,12 +68,28 @@ __all__ = [
     "FilterscopeError",
     "Kernels",
     "Network",
+    "Objective",
+    "Optima",
+    "OptimalImage",
     "Patches",
     "Preprocessing",
+    "Recipe",
+    "direction",
+    "diverse_optima",
+    "diversity",
+    "energy",
     "inspect",
+    "likeness",
     "load",
+    "logit",
+    "neuron",
     "open_images",
+    "optimum",
+    "recipe",
     "tap",
+    "total_variation",
+    "unit",
+    "units",
 ]
 
 

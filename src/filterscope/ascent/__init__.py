@@ -6,6 +6,9 @@ from filterscope.ascent.ascend import ascend as ascend
 from filterscope.ascent.canvas import Canvas as Canvas
 from filterscope.ascent.canvas import fit_canvas as fit_canvas
 from filterscope.ascent.objectives import Objective as Objective
+from filterscope.ascent.optimum import OptimalImage as OptimalImage
+from filterscope.ascent.optimum import diverse_optima as diverse_optima
+from filterscope.ascent.optimum import optimum as optimum
 from filterscope.ascent.recipes import PRESETS as PRESETS
 from filterscope.ascent.recipes import Recipe as Recipe
 from filterscope.ascent.recipes import recipe as recipe

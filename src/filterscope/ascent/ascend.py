@@ -117,7 +117,9 @@ class Climber:
         maps = {}
         for layer in self.layers:
             output = outputs[layer.observed]
-            maps[layer.name] = units_last(output[0] if isinstance(output, tuple) else output, layer).movedim(3, 1).float()
+            maps[layer.name] = (
+                units_last(output[0] if isinstance(output, tuple) else output, layer).movedim(3, 1).float()
+            )
         if self.whole_pass:
             answer = outputs[OUTPUT]
             assert isinstance(answer, Tensor)
@@ -215,8 +217,7 @@ def ascend(
         room = len(waiting) if objective.coupled else min(slots or climber.slots(), len(waiting))
         while waiting:
             try:
-                for ascent in climb(climber, waiting, room, record):
-                    yield ascent
+                yield from climb(climber, waiting, room, record)
                 return
             except torch.OutOfMemoryError:
                 if room == 1 or objective.coupled:
@@ -333,7 +334,8 @@ def refill(climber: Climber, active: Slots, jobs: Sequence[Job]) -> None:
     active.variables = torch.cat([active.variables, new.variables])
     active.age = torch.cat([active.age, new.age])
     active.state = {
-        name: torch.cat([values, values.new_zeros(len(jobs), *values.shape[1:])]) for name, values in active.state.items()
+        name: torch.cat([values, values.new_zeros(len(jobs), *values.shape[1:])])
+        for name, values in active.state.items()
     }
     for name in ("jobs", "dice", "tries", "scores", "seconds", "frames"):
         getattr(active, name).extend(getattr(new, name))
@@ -380,7 +382,7 @@ def note_frames(climber: Climber, active: Slots, every: int) -> None:
 
 def quantised(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Numbers in 0 to 1 as bytes."""
-    return np.rint(image * 255).astype(np.uint8)
+    return np.asarray(np.rint(image * 255), np.uint8)
 
 
 def seen(images: UInt8[np.ndarray, "item height width channel"], size: Pair) -> UInt8[np.ndarray, "item h w channel"]:

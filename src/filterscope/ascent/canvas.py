@@ -75,7 +75,9 @@ def extent(layers: Sequence[Layer], axis: int, full: int) -> int:
     for layer in layers:
         if not followed(layer):
             return full
-        assert layer.field_size and layer.field_stride and layer.field_start
+        assert layer.field_size is not None
+        assert layer.field_stride is not None
+        assert layer.field_start is not None
         size, stride, start = layer.field_size[axis], layer.field_stride[axis], layer.field_start[axis]
         # The first position whose field lies inside: its field begins this far from the edge.
         offset = start + stride * max(0, math.ceil(-start / stride))

@@ -86,7 +86,9 @@ class Objective:
         return self * (1 / other)
 
     def __neg__(self) -> "Objective":
-        return Objective(f"-({self})" if " " in self.name else f"-{self}", self.layers, negated(self.bind), **flags(self))
+        return Objective(
+            f"-({self})" if " " in self.name else f"-{self}", self.layers, negated(self.bind), **flags(self)
+        )
 
 
 Target = str | Objective
@@ -156,7 +158,7 @@ def unit(text: str, position: str = "centre") -> Objective:
     Raises:
         FilterscopeError: if there is no such position. UnknownName: (when bound) if there is no such unit.
     """
-    layer, _, index = text.rpartition(":")
+    layer = text.rpartition(":")[0]
     return Objective(text, (layer,), bind_units(layer, lambda network: [network.unit(text)[1]], position))
 
 
@@ -174,9 +176,7 @@ def units(layer: str, indices: Sequence[int], position: str = "centre") -> Objec
     return Objective(f"{layer}:{','.join(map(str, chosen))}", (layer,), bind_units(layer, check, position))
 
 
-def bind_units(
-    layer: str, indices: Callable[[Network], Sequence[int]], position: str
-) -> Callable[[Network], Score]:
+def bind_units(layer: str, indices: Callable[[Network], Sequence[int]], position: str) -> Callable[[Network], Score]:
     """The score of one unit for all images, or of a unit for each."""
     if position not in POSITIONS:
         raise UnknownName.of("position", position, POSITIONS, f"there are: {', '.join(POSITIONS)}")
@@ -206,7 +206,7 @@ def neuron(text: str, y: int, x: int) -> Objective:
     Raises:
         UnknownName: (when bound) if there is no such unit or position.
     """
-    layer, _, index = text.rpartition(":")
+    layer = text.rpartition(":")[0]
 
     def bind(network: Network) -> Score:
         found, number = network.unit(text)
@@ -260,7 +260,8 @@ def aligned(response: Tensor, wanted: Tensor, exponent: float) -> Tensor:
         return dot
     length = response.flatten(1).norm(dim=1) * wanted.norm()
     # Where they point apart a power of the cosine has no useful gradient: a floor leaves the dot product's.
-    return dot * (dot / length.clamp_min(1e-12)).clamp_min(0.1) ** exponent
+    cosine = (dot / length.clamp_min(1e-12)).clamp_min(0.1)
+    return dot * cosine.pow(exponent)
 
 
 def logit(name: str | int) -> Objective:

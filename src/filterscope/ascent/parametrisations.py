@@ -115,7 +115,8 @@ def phases(magnitude: Float[Tensor, "channel row column"] | None = None, decorre
             return torch.sigmoid(mixed(plane(spectrum, space.size), colours))
 
         def variables(images: Tensor) -> Tensor:
-            return torch.fft.rfft2(unmixed(images, colours), norm="ortho").angle()
+            angles: Tensor = torch.fft.rfft2(unmixed(images, colours), norm="ortho").angle()
+            return angles
 
         return Parametrisation(lambda dice: dice.uniform(-math.pi, math.pi, *shape), image, variables)
 
@@ -131,7 +132,8 @@ def natural_magnitude(images: Images, *, decorrelate: bool = True) -> Float[Tens
     """
     space = Space((images.shape[2], images.shape[3]), images.shape[1], images.shape[1] == 3)
     logits = unmixed(images, colour_matrix(space, decorrelate))
-    return torch.fft.rfft2(logits, norm="ortho").abs().mean(0)
+    magnitude: Tensor = torch.fft.rfft2(logits, norm="ortho").abs().mean(0)
+    return magnitude
 
 
 def default_magnitude(space: Space) -> Float[Tensor, "channel row column"]:
@@ -139,7 +141,8 @@ def default_magnitude(space: Space) -> Float[Tensor, "channel row column"]:
     size = (1 / cycles(space.size)).expand(space.channels, -1, -1).clone()
     size[:, 0, 0] = 0
     # In an orthonormal transform the mean square over coefficients is that over pixels; the half plane counts twice.
-    return size * SPREAD / (size.square().sum((1, 2), keepdim=True) * 2 / math.prod(space.size)).sqrt().clamp_min(1e-12)
+    spread = (size.square().sum((1, 2), keepdim=True) * 2 / math.prod(space.size)).sqrt().clamp_min(1e-12)
+    return size * SPREAD / spread
 
 
 def resized(magnitude: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -151,18 +154,21 @@ def resized(magnitude: Tensor, shape: tuple[int, ...]) -> Tensor:
     wanted = torch.nn.functional.interpolate(middle, size=shape[1:], mode="bilinear", align_corners=True)[0]
     # Per coefficient the magnitude of an orthonormal transform grows with the side of the image.
     growth = math.sqrt(shape[1] * shape[2] / (magnitude.shape[1] * magnitude.shape[2]))
-    return torch.fft.ifftshift(wanted, dim=1) * growth
+    found: Tensor = torch.fft.ifftshift(wanted, dim=1) * growth
+    return found
 
 
 def cycles(size: Pair) -> Float[Tensor, "row column"]:
     """The frequency of every coefficient of ``rfft2``, in cycles per image (geometric mean side), at least 1."""
     rows, columns = torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])[None]
-    return ((rows.square() + columns.square()).sqrt() * math.sqrt(size[0] * size[1])).clamp_min(1.0)
+    found: Tensor = (rows.square() + columns.square()).sqrt() * math.sqrt(size[0] * size[1])
+    return found.clamp_min(1.0)
 
 
 def plane(spectrum: Complex[Tensor, "item channel row half"], size: Pair) -> Images:
     """From coefficients back to pixels."""
-    return torch.fft.irfft2(spectrum, s=size, norm="ortho")
+    images: Tensor = torch.fft.irfft2(spectrum, s=size, norm="ortho")
+    return images
 
 
 def colour_matrix(space: Space, decorrelate: bool) -> Float[Tensor, "to from"] | None:
@@ -170,7 +176,8 @@ def colour_matrix(space: Space, decorrelate: bool) -> Float[Tensor, "to from"] |
     if not (decorrelate and space.colour and space.channels == 3):
         return None
     matrix = torch.tensor(COLOURS)
-    return matrix / matrix.norm(dim=0).max()
+    longest: Tensor = matrix.norm(dim=0).max()
+    return matrix / longest
 
 
 def mixed(values: Images, colours: Tensor | None) -> Images:

@@ -1,7 +1,7 @@
 """The stimulus of every unit, from several starts, and its figures: what the sweep over a layer is made of."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -141,9 +141,7 @@ class Progress:
             self.told = self.units
 
 
-def second_start(
-    layer: Layer, unit: int, seed: int, number: int, patches: Mapping[int, NDArray[np.uint8]]
-) -> Job:
+def second_start(layer: Layer, unit: int, seed: int, number: int, patches: Mapping[int, NDArray[np.uint8]]) -> Job:
     """Where a unit begins that noise did not move: its strongest patch, or other noise."""
     start = patches[unit][0] if unit in patches else None
     return Job(f"{layer.name}:{unit}|second start", seed, number, start)

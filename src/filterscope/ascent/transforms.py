@@ -122,7 +122,7 @@ def warped(images: Tensor, factor: Float[Tensor, "item"], angle: Float[Tensor, "
 
 
 def crops(count: int, first: float, last: float, size: Pair) -> Transform:
-    """``count`` random boxes of each image, ``first`` to ``last`` of its side as the ascent goes on, brought to ``size``.
+    """``count`` random boxes of each image, ``first`` to ``last`` of its side as it goes on, brought to ``size``.
 
     Source: Fel et al. (2023), MACO, arXiv:2306.06805: boxes shrink from 50 % to 5 % of the image.
     """

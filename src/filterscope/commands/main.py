@@ -7,6 +7,7 @@ import typer
 from filterscope.commands.demo import demo
 from filterscope.commands.inspect import inspect
 from filterscope.commands.layers import layers
+from filterscope.commands.optimum import optimum
 from filterscope.errors import FilterscopeError
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(layers)
 app.command()(inspect)
+app.command()(optimum)
 
 
 def show_version(wanted: bool) -> bool:

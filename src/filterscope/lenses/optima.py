@@ -324,7 +324,9 @@ class DrawOptima:
         without = sum(record.status == "no stimulus found" for record in best)
         broken = sum(record.status == "not finite" for record in best)
         order = "largest activation first" if self.settings.order == "activation" else "by index"
-        missing = f"{without} of {len(best)} units found no stimulus (faded)" if without else "all units found a stimulus"
+        missing = (
+            f"{without} of {len(best)} units found no stimulus (faded)" if without else "all units found a stimulus"
+        )
         if broken:
             missing += f", {broken} met NaN or infinity"
         ratio = "; x: that by the strongest real patch's" if any(record.ratio for record in best) else ""
