@@ -261,7 +261,8 @@ def aligned(response: Tensor, wanted: Tensor, exponent: float) -> Tensor:
     length = response.flatten(1).norm(dim=1) * wanted.norm()
     # Where they point apart a power of the cosine has no useful gradient: a floor leaves the dot product's.
     cosine = (dot / length.clamp_min(1e-12)).clamp_min(0.1)
-    return dot * cosine.pow(exponent)
+    result: Tensor = dot * cosine.pow(exponent)
+    return result
 
 
 def logit(name: str | int) -> Objective:

@@ -289,8 +289,8 @@ class DrawOptima:
         """Records and sheet."""
         found: dict[int, list[tuple[Optimum, NDArray[np.uint8]]]] = {}
         for data in before:
-            for record, picture in unpack(data):
-                found.setdefault(record.unit, []).append((record, picture))
+            for record, pixels in unpack(data):
+                found.setdefault(record.unit, []).append((record, pixels))
         for some in found.values():
             some.sort(key=lambda one: one[0].rank)
         units = sorted(found, key=lambda unit: self.place(found[unit][0][0]))
