@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ import torch
 from torch import nn
 
 import filterscope as fs
+from filterscope.ascent import recipes
 from filterscope.atlas.ledger import DATABASE
 from filterscope.errors import BadAtlas, BadImages, BadModel, UnknownName
-from filterscope.lenses import scan
+from filterscope.lenses import optima, scan
 
-TABLES = ("layer", "image", "label", "activation", "class_activation", "patch", "kernel", "sheet", "lens")
+TABLES = ("layer", "image", "label", "activation", "class_activation", "patch", "kernel", "optimum", "sheet", "lens")
 
 
 def contents(folder: Path) -> dict[str, object]:
@@ -26,7 +28,11 @@ def contents(folder: Path) -> dict[str, object]:
     connection = sqlite3.connect(folder / DATABASE)
     rows: dict[str, object] = {}
     for table in TABLES:
-        names = [name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})") if name != "finished"]
+        names = [
+            name
+            for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")
+            if name not in ("finished", "seconds")
+        ]
         rows[table] = connection.execute(f"SELECT {', '.join(map(repr_name, names))} FROM {table}").fetchall()
     rows["task"] = sorted(connection.execute("SELECT digest, lens, title FROM task"))
     rows["partial"] = connection.execute("SELECT count(*) FROM partial").fetchall()
@@ -37,6 +43,11 @@ def contents(folder: Path) -> dict[str, object]:
 
 def repr_name(name: str) -> str:
     return f'"{name}"'
+
+
+@pytest.fixture(autouse=True)
+def short_ascents(monkeypatch):
+    monkeypatch.setitem(recipes.PRESETS, "quick", lambda: replace(recipes.quick(), steps=2))
 
 
 @pytest.fixture
@@ -74,11 +85,12 @@ class Assassin:
 
 def test_interrupted_after_any_task_and_resumed_equals_uninterrupted(network, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(scan, "CHUNK", 16)
+    monkeypatch.setattr(optima, "UNITS_A_TASK", 5)
     monkeypatch.setattr(fs.Patches, "groups", lambda self, layers: [(layer,) for layer in layers])
     fs.inspect(network, photos, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
     tasks = len(expected["task"])
-    assert tasks == 2 + 4 + 2
+    assert tasks == 2 + 4 + 2 + 2 * (2 + 1)
     for after in range(1, tasks + 1):
         with pytest.raises(Killed):
             fs.inspect(network, photos, tmp_path / f"cut{after}", watcher=Assassin(after))
@@ -145,7 +157,7 @@ def test_run_again_it_does_nothing(network, photos, tmp_path):
 def test_images_may_come_later_and_other_ones_are_refused(network, photos, tmp_path):
     fs.inspect(network, None, tmp_path / "a")
     atlas = fs.inspect(network, photos, tmp_path / "a")
-    assert set(atlas.lenses()) == {"kernels", "patches"}
+    assert set(atlas.lenses()) == {"kernels", "patches", "optima"}
     with pytest.raises(BadAtlas, match="other images"):
         fs.inspect(network, photos[:20], tmp_path / "a")
     assert len(fs.inspect(network, photos[:20], tmp_path / "a", force=True).images()) == 20

@@ -118,7 +118,8 @@ def test_first_layers_of_any_size_are_enlarged_by_whole_factors(tmp_path, size, 
 
 def test_a_module_without_kernels_has_none(tmp_path):
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-    atlas = fs.inspect(fs.Network(module, fs.Preprocessing((9, 9))), None, tmp_path / "a", layers=["1"])
+    network = fs.Network(module, fs.Preprocessing((9, 9)))
+    atlas = fs.inspect(network, None, tmp_path / "a", layers=["1"], lenses=["kernels"])
     assert atlas.records(Kernel) == []
     assert atlas.sheets() == []
 

@@ -61,7 +61,7 @@ def by_hand(network: fs.Network, photos: np.ndarray, observed: str) -> list[list
 
 
 def inspected(network, photos, folder, **options) -> fs.Atlas:
-    return fs.inspect(network, photos, folder / "a.atlas", **options)
+    return fs.inspect(network, photos, folder / "a.atlas", lenses=["patches"], **options)
 
 
 @pytest.mark.parametrize("name", ["stem", "twice", "wide"])
@@ -107,7 +107,9 @@ def test_batch_size_and_workers_change_nothing(network, photos, tmp_path):
     photos = np.concatenate([photos, photos[:5]])
     seen = []
     for number, (batch, workers) in enumerate([(1, 0), (7, 0), (36, 0), (7, 2)]):
-        atlas = fs.inspect(network, photos, tmp_path / f"{number}.atlas", batch_size=batch, workers=workers)
+        atlas = fs.inspect(
+            network, photos, tmp_path / f"{number}.atlas", lenses=["patches"], batch_size=batch, workers=workers
+        )
         seen.append([(p.layer, p.unit, p.rank, p.image, p.y, p.x) for p in atlas.records(Patch)])
     assert seen[0] == seen[1] == seen[2] == seen[3]
 
@@ -167,7 +169,7 @@ def test_a_nan_activation_names_the_image_and_the_layer(network, photos, tmp_pat
 
 
 def test_linear_layers_and_other_modules_can_be_observed_by_name(network, photos, tmp_path):
-    atlas = inspected(network, photos, tmp_path, layers=["head", "act"], lenses=["patches"])
+    atlas = inspected(network, photos, tmp_path, layers=["head", "act"])
     maps = by_hand(network, photos, "head")
     for activation in atlas.records(Activation, layer="head"):
         assert activation.max == pytest.approx(max(calls[0][activation.unit] for calls in maps), rel=1e-4)
@@ -183,7 +185,7 @@ def test_one_and_24_channels_8_by_8_and_non_square_inputs(tmp_path):
         names = {1: "L"}.get(channels, "")
         prep = fs.Preprocessing((height, width), (0.0,) * channels, (1.0,) * channels, channels=names)
         images = np.random.default_rng(0).integers(0, 256, (12, height, width, channels), np.uint8)
-        atlas = fs.inspect(fs.Network(module, prep), images, tmp_path / f"{number}.atlas")
+        atlas = fs.inspect(fs.Network(module, prep), images, tmp_path / f"{number}.atlas", lenses=["patches"])
         assert len(atlas.patches()) == 8 * 9
         assert all(sheet.exists() for sheet in atlas.sheets())
 
@@ -203,9 +205,8 @@ def test_squeezenet_agrees_with_plain_hooks_on_photographs(shared, tmp_path):
     photos.mkdir()
     for name in names:
         (photos / name).symlink_to(folder / name)
-    atlas = fs.inspect(
-        network, photos, tmp_path / "s.atlas", layers=["features.0", "features.9.expand3x3", "classifier.1"]
-    )
+    layers = ["features.0", "features.9.expand3x3", "classifier.1"]
+    atlas = fs.inspect(network, photos, tmp_path / "s.atlas", layers=layers, lenses=["patches"])
     from torchvision import transforms
 
     # torchvision's own preprocessing, as a second road from file to tensor.

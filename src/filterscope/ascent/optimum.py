@@ -168,9 +168,8 @@ def optimum(
     wanted = -objective if negative else objective
     canvas = canvas_for(network, wanted, how)
     jobs = [Job(wanted.name, seed, 0, on_canvas(network, canvas, how, start))]
-    found = class_of(objective)
-    if found is not None and not negative:
-        return reach_class(network, objective, found, canvas, how, jobs[0], animate, judge)
+    if objective.class_name is not None and not negative:
+        return reach_class(network, objective, objective.class_name, canvas, how, jobs[0], animate, judge)
     image = climb_to(network, wanted, canvas, how, jobs, animate)[0]
     if image.score <= 0 and start is None and not negative and single:
         # Noise may leave every gate below closed: other noise may not.
@@ -316,16 +315,10 @@ def with_unit_figures(network: Network, unit: str, canvas: Canvas, image: Optima
     )
 
 
-def class_of(objective: Objective) -> str | None:
-    """The class that an objective is about, if it is a class alone."""
-    alone = objective.layers == (OUTPUT,) and objective.name.startswith("class ")
-    return objective.name.removeprefix("class ") if alone else None
-
-
 def reach_class(
     network: Network,
     objective: Objective,
-    name: str,
+    name: str | int,
     canvas: Canvas,
     how: Recipe,
     job: Job,

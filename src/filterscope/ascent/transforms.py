@@ -77,7 +77,7 @@ def cut(images: Tensor, dice: Dice, size: Pair) -> Tensor:
     return torch.stack(windows)
 
 
-def centre_crop(images: Images, size: Pair) -> Images:
+def centre_crop(images: Images, size: Pair) -> Float[Tensor, "item channel window_height window_width"]:
     """The window of ``size`` in the middle."""
     top, left = (images.shape[2] - size[0]) // 2, (images.shape[3] - size[1]) // 2
     return images[:, :, top : top + size[0], left : left + size[1]]

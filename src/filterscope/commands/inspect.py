@@ -34,13 +34,20 @@ def inspect(
         ),
     ] = None,
     lens: Annotated[
-        list[str] | None, typer.Option("--lens", help="kernels, patches; may be repeated. Default: all.")
+        list[str] | None, typer.Option("--lens", help="kernels, patches, optima; may be repeated. Default: all.")
     ] = None,
     patches: Annotated[int, typer.Option(min=1, max=100, help="Strongest patches per unit.")] = 9,
     tile: Annotated[int, typer.Option(min=8, max=512, help="Side of a patch on the sheets, in pixels.")] = 48,
     kernel_scale: Annotated[
         str, typer.Option(metavar="layer|unit", help="What full colour of a kernel stands for.")
     ] = "unit",
+    preset: Annotated[
+        str, typer.Option(help="How optima are made: quick, full, keras2017, yosinski (yosinski-1 to -4), lucid, maco.")
+    ] = "quick",
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Steps of an ascent; default: the preset's.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Optima per unit.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the first optimum.")] = 0,
+    order: Annotated[str, typer.Option(metavar="activation|index", help="Of the optima on a sheet.")] = "activation",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images at a time.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")] = None,
@@ -48,13 +55,21 @@ def inspect(
 ) -> None:
     """Look at every unit of every layer and keep what is seen in an atlas.
 
-    Kernels, activation statistics over the images and the strongest real patches of every unit, with a picture sheet
-    per layer and lens. Interrupted, it goes on where it was; run again, it does nothing.
+    Kernels, activation statistics over the images, the strongest real patches of every unit, and its optimum: the image
+    that it would love to see. With a picture sheet per layer and lens. Interrupted, it goes on where it was; run again,
+    it does nothing.
     """
     from filterscope import inspection
     from filterscope.commands.progress import Bar
     from filterscope.model import load
 
+    lenses = chosen(
+        lens,
+        images is not None,
+        patches={"count": patches, "tile": tile},
+        kernels={"scale": kernel_scale},
+        optima={"preset": preset, "steps": steps, "seeds": seeds, "seed": seed, "order": order},
+    )
     network = load(model)
     move(network, device)
     if network.note:
@@ -66,7 +81,7 @@ def inspect(
             images,
             target,
             layers=layers,
-            lenses=chosen(lens, images is not None, patches, tile, kernel_scale),
+            lenses=lenses,
             batch_size=batch_size,
             workers=workers,
             force=force,
@@ -92,11 +107,11 @@ def default_atlas(model: str) -> Path:
     return Path("".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name) + ".atlas")
 
 
-def chosen(names: list[str] | None, with_images: bool, patches: int, tile: int, scale: Any) -> "list[Lens | str]":
-    """The lenses asked for, with their settings."""
-    from filterscope.lenses import Kernels, Patches
+def chosen(names: list[str] | None, with_images: bool, **settings: dict[str, Any]) -> "list[Lens | str]":
+    """The lenses asked for (none: all that can be used) with their settings, each lens' by its name."""
+    from filterscope.inspection import LENSES
 
-    made: dict[str, Lens] = {"kernels": Kernels(scale=scale), "patches": Patches(count=patches, tile=tile)}
+    made = {name: lens(**settings.get(name, {})) for name, lens in LENSES.items()}
     names = names or [name for name, lens in made.items() if with_images or not lens.needs_images]
     return [made.get(name, name) for name in names]
 

@@ -17,6 +17,7 @@ def no_tick(amount: int) -> None:
     """Nobody watches the progress."""
 
 
+@runtime_checkable
 class Found(Protocol):
     """Looks up what earlier lenses wrote about a layer."""
 

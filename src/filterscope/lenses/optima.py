@@ -31,7 +31,7 @@ PATCHES = 2
 PATH_LAYERS = 6
 """Layers below a unit's that are compared, evenly spread: more cost time and change the mean little."""
 
-SMALLEST, LARGEST = 64, 224
+SMALLEST, LARGEST = 72, 224
 """Sides of a tile on the sheets, in pixels: smaller pictures are enlarged, larger ones reduced."""
 
 MOST_BYTES = 2**32
@@ -245,8 +245,9 @@ def window(
     spans = []
     for axis, (start, _) in enumerate(canvas.box(layer, patch.y, patch.x)):
         begin = start - (size[axis] - canvas.size[axis]) // 2
-        source = max(begin, 0), min(begin + size[axis], image.shape[axis])
-        spans.append((slice(source[0] - begin, max(source[1], source[0]) - begin), slice(*source)))
+        # A box may lie outside of the image: an empty slice, then.
+        source = [min(max(edge, 0), image.shape[axis]) for edge in (begin, begin + size[axis])]
+        spans.append((slice(*(max(edge - begin, 0) for edge in source)), slice(*source)))
     out[spans[0][0], spans[1][0]] = image[spans[0][1], spans[1][1]]
     return out
 
@@ -273,7 +274,7 @@ def tile(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     picture = viewable(picture)
     longest = max(picture.shape[:2])
     if longest <= LARGEST:
-        return enlarged(picture, max(1, SMALLEST // longest))
+        return enlarged(picture, math.ceil(SMALLEST / longest))
     size = [max(1, round(length * LARGEST / longest)) for length in picture.shape[:2]]
     return np.asarray(PillowImage.fromarray(picture).resize((size[1], size[0]), PillowImage.Resampling.BOX))
 
@@ -313,7 +314,7 @@ class DrawOptima:
     def card(self, unit: int, some: Sequence[tuple[Optimum, NDArray[np.uint8]]]) -> Card:
         """A unit's pictures, the best first."""
         best = some[0][0]
-        caption = f"{best.activation:.3g}" if best.ratio is None else f"{best.activation:.3g}  {best.ratio:.1f}x"
+        caption = number(best.activation) if best.ratio is None else f"{number(best.activation)}  {best.ratio:.1f}x"
         if best.status in ("no stimulus found", "not finite"):
             caption = "none" if best.status == "no stimulus found" else best.status
         columns = math.ceil(math.sqrt(len(some)))
@@ -334,6 +335,16 @@ class DrawOptima:
             f"An image made by gradient ascent for each of {len(best)} units (preset {self.settings.preset}), {order}. "
             f"Number: pre-activation at its centre{ratio}. {missing[0].upper()}{missing[1:]}."
         )
+
+
+def number(value: float) -> str:
+    """Three digits, and no exponent where there is room for none.
+
+    Example:
+        >>> number(1359.6), number(45.44)
+        ('1360', '45.4')
+    """
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def faded(record: Optimum, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
