@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from filterscope.ascent.objectives import diversity as diversity
     from filterscope.ascent.objectives import energy as energy
     from filterscope.ascent.objectives import likeness as likeness
+    from filterscope.ascent.objectives import log_probability as log_probability
     from filterscope.ascent.objectives import logit as logit
     from filterscope.ascent.objectives import neuron as neuron
     from filterscope.ascent.objectives import total_variation as total_variation
@@ -51,6 +52,7 @@ PUBLIC = {
     "inspect": "inspection",
     "likeness": "ascent.objectives",
     "load": "model",
+    "log_probability": "ascent.objectives",
     "logit": "ascent.objectives",
     "neuron": "ascent.objectives",
     "open_images": "images",
@@ -81,6 +83,7 @@ __all__ = [
     "inspect",
     "likeness",
     "load",
+    "log_probability",
     "logit",
     "neuron",
     "open_images",

@@ -60,7 +60,7 @@ class OptimalImage:
     picture: UInt8[np.ndarray, "height width channel"]
     """At the network's own pixel scale."""
     score: float
-    """Of the objective; for a unit its pre-activation at the centre, for a class its value before the softmax."""
+    """Of the objective; for a unit its pre-activation at the centre, for a class the logarithm of its probability."""
     status: str
     """converged, steps (all were made), no stimulus found, not reached (a class), or not finite."""
     steps: int
@@ -147,7 +147,7 @@ def optimum(
 
     Args:
         network: a network, or what :func:`filterscope.load` takes.
-        target: a unit ``LAYER:INDEX``, or an objective: ``fs.unit(...)``, ``fs.logit("goldfish")``, sums of them, ...
+        target: a unit ``LAYER:INDEX``, or an objective: ``fs.unit(...)``, ``fs.log_probability("goldfish")``, sums of them, ...
         preset: quick, full, keras2017, yosinski (1 to 4: yosinski-2), lucid, maco, or a recipe of your own.
         steps: at most so many; None: as the preset has it.
         seed: the same seed gives the same image.
@@ -173,9 +173,8 @@ def optimum(
     image = climb_to(network, wanted, canvas, how, jobs, animate)[0]
     if image.score <= 0 and start is None and not negative and single:
         # Noise may leave every gate below closed: other noise may not.
-        other = climb_to(network, wanted, canvas, how, [replace(jobs[0], key=f"{wanted.name}|second start")], animate)[
-            0
-        ]
+        again = [replace(jobs[0], key=f"{wanted.name}|second start")]
+        other = climb_to(network, wanted, canvas, how, again, animate)[0]
         image = other if other.score > image.score else image
     if single and not negative:
         return with_unit_figures(network, single, canvas, image)

@@ -26,6 +26,10 @@ EDGE = 0.02
 """Starting images are kept this far from black and white, where the logistic function is flat."""
 
 
+SMALL = 16
+"""Below this side, in pixels, an image holds no natural scene: colours need not vary as in one."""
+
+
 @dataclass(frozen=True)
 class Space:
     """The images that are sought: their size in pixels, channels, and whether these are red, green and blue."""
@@ -64,7 +68,13 @@ def pixels(spread: float = 0.08) -> Parametrise:
     return parametrise
 
 
-def fourier(spread: float = 0.01, decay: float = 1.0, decorrelate: bool = True) -> Parametrise:
+def fourier(
+    spread: float = 0.01,
+    decay: float = 1.0,
+    decorrelate: bool = True,
+    colour: float | None = None,
+    scale: float = 1.0,
+) -> Parametrise:
     """Fourier coefficients, scaled as natural images fall off, in decorrelated colours, through a logistic function.
 
     A step of steepest ascent then moves large shapes further than fine grain, as the eye expects; the images that can
@@ -73,13 +83,19 @@ def fourier(spread: float = 0.01, decay: float = 1.0, decorrelate: bool = True) 
     Args:
         spread: standard deviation of the coefficients at the start.
         decay: exponent of the fall over frequency; 1 as in natural images, 0 for none.
-        decorrelate: give the colours the correlation of natural ones (where there are three).
+        decorrelate: let the colours vary together as natural ones do (where there are three).
+        colour: exponent of their spread along each uncorrelated axis; 1 as in natural images, where brightness spreads
+            8 times as far as the least of colours, 0 for none. At 1 pictures look most like natural ones, but a filter
+            of few pixels that wants pure green or magenta is driven to black or white, where the logistic function is
+            flat, and stays there at a third of its maximum: None is 0.5 for images below 16 pixels, else 1.
+        scale: of the slowest frequency, in an orthonormal transform.
     Source: Olah, Mordvintsev, Schubert (2017), Feature Visualization, doi:10.23915/distill.00007.
     """
 
     def parametrise(space: Space) -> Parametrisation:
-        colours = colour_matrix(space, decorrelate)
-        scales = (1 / cycles(space.size)) ** decay
+        exponent = (0.5 if min(space.size) < SMALL else 1.0) if colour is None else colour
+        colours = colour_matrix(space, decorrelate, exponent)
+        scales = scale * (1 / cycles(space.size)) ** decay
         # Complex numbers as pairs: (item, channel, row, column, 2).
         shape = (space.channels, *scales.shape, 2)
 
@@ -108,10 +124,11 @@ def phases(magnitude: Float[Tensor, "channel row column"] | None = None, decorre
     def parametrise(space: Space) -> Parametrisation:
         colours = colour_matrix(space, decorrelate)
         shape = (space.channels, *cycles(space.size).shape)
-        size = default_magnitude(space) if magnitude is None else resized(magnitude, shape)
+        size = default_magnitude(space) if magnitude is None else resized(magnitude, space.size)
 
         def image(variables: Tensor) -> Tensor:
-            spectrum = torch.polar(size.to(variables).expand_as(variables), variables)
+            angles = paired(variables, space.size)
+            spectrum = torch.polar(size.to(angles).expand_as(angles), angles)
             return torch.sigmoid(mixed(plane(spectrum, space.size), colours))
 
         def variables(images: Tensor) -> Tensor:
@@ -140,28 +157,65 @@ def default_magnitude(space: Space) -> Float[Tensor, "channel row column"]:
     """Falling off as 1/frequency, so that the image's logits have the spread of a natural image's."""
     size = (1 / cycles(space.size)).expand(space.channels, -1, -1).clone()
     size[:, 0, 0] = 0
-    # In an orthonormal transform the mean square over coefficients is that over pixels; the half plane counts twice.
-    spread = (size.square().sum((1, 2), keepdim=True) * 2 / math.prod(space.size)).sqrt().clamp_min(1e-12)
+    # In an orthonormal transform the mean square over coefficients is that over pixels. A coefficient of the half plane
+    # stands for two, but for those of the first column and of the last of an even width.
+    twice = torch.full_like(size, 2)
+    twice[..., [0, -1] if space.size[1] % 2 == 0 else [0]] = 1
+    spread = ((size.square() * twice).sum((1, 2), keepdim=True) / math.prod(space.size)).sqrt().clamp_min(1e-12)
     return size * SPREAD / spread
 
 
-def resized(magnitude: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A magnitude measured at one image size, for another."""
-    if tuple(magnitude.shape) == shape:
+def paired(phases: Float[Tensor, "item channel row half"], size: Pair) -> Float[Tensor, "item channel row half"]:
+    """Phases that a real image can have, so that none of its magnitude is lost.
+
+    The first column of a half plane, and the last of an even width, hold both of every pair of conjugates: the second
+    of a pair has the opposite phase of the first, and what is its own conjugate is real.
+    """
+    rows, columns = size
+    second = rows // 2 + 1
+    phases = phases.clone()
+    for column in {0, columns // 2} if columns % 2 == 0 else {0}:
+        line = phases[..., column].clone()
+        phases[..., second:, column] = -line[..., 1 : rows - second + 1].flip(-1)
+        for row in {0, rows // 2} if rows % 2 == 0 else {0}:
+            phases[..., row, column] = math.pi * (line[..., row].detach().cos() < 0)
+    return phases
+
+
+def resized(magnitude: Float[Tensor, "channel row half"], size: Pair) -> Float[Tensor, "channel row_ half_"]:
+    """A magnitude measured at one image size, for another: that of the same frequencies in cycles per pixel.
+
+    Natural images look alike at every scale: in an orthonormal transform their magnitude falls as 1/frequency, whatever
+    their size. What that leaves is smooth and is interpolated; the mean alone grows with the side.
+    """
+    rows, columns = magnitude.shape[1], max(1, 2 * (magnitude.shape[2] - 1))
+    if magnitude.shape[1:] == (size[0], size[1] // 2 + 1):
         return magnitude
+    flat = magnitude * frequencies((rows, columns))
+    flat[:, 0, 0] = (flat[:, min(1, rows - 1), 0] + flat[:, 0, min(1, columns // 2)]) / 2
     # Rows hold positive frequencies, then negative ones: in the middle they are next to each other.
-    middle = torch.fft.fftshift(magnitude, dim=1)[None]
-    wanted = torch.nn.functional.interpolate(middle, size=shape[1:], mode="bilinear", align_corners=True)[0]
-    # Per coefficient the magnitude of an orthonormal transform grows with the side of the image.
-    growth = math.sqrt(shape[1] * shape[2] / (magnitude.shape[1] * magnitude.shape[2]))
-    found: Tensor = torch.fft.ifftshift(wanted, dim=1) * growth
+    flat = torch.fft.fftshift(flat, dim=1)
+    y = (torch.fft.fftfreq(size[0]) * rows + rows // 2) * 2 / max(rows - 1, 1) - 1
+    x = torch.fft.rfftfreq(size[1]) * columns * 2 / max(flat.shape[2] - 1, 1) - 1
+    grid = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], 2)[None].to(flat)
+    found = torch.nn.functional.grid_sample(flat[None], grid, padding_mode="border", align_corners=True)[0]
+    found = found / frequencies(size)
+    found[:, 0, 0] = magnitude[:, 0, 0] * math.sqrt(math.prod(size) / (rows * columns))
+    return found
+
+
+def frequencies(size: Pair) -> Float[Tensor, "row column"]:
+    """The frequency of every coefficient of ``rfft2``, in cycles per pixel; for the mean 1."""
+    rows, columns = torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])[None]
+    found: Tensor = (rows.square() + columns.square()).sqrt()
+    found[0, 0] = 1
     return found
 
 
 def cycles(size: Pair) -> Float[Tensor, "row column"]:
     """The frequency of every coefficient of ``rfft2``, in cycles per image (geometric mean side), at least 1."""
-    rows, columns = torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])[None]
-    found: Tensor = (rows.square() + columns.square()).sqrt() * math.sqrt(size[0] * size[1])
+    found = frequencies(size) * math.sqrt(size[0] * size[1])
+    found[0, 0] = 1
     return found.clamp_min(1.0)
 
 
@@ -171,11 +225,15 @@ def plane(spectrum: Complex[Tensor, "item channel row half"], size: Pair) -> Ima
     return images
 
 
-def colour_matrix(space: Space, decorrelate: bool) -> Float[Tensor, "to from"] | None:
-    """From uncorrelated values to colours, largest column of length 1; None: they are left as they are."""
+def colour_matrix(space: Space, decorrelate: bool, spread: float = 1.0) -> Float[Tensor, "to from"] | None:
+    """From uncorrelated values to colours, largest column of length 1; None: they are left as they are.
+
+    ``spread`` is the exponent of the natural spread along each axis.
+    """
     if not (decorrelate and space.colour and space.channels == 3):
         return None
-    matrix = torch.tensor(COLOURS)
+    axes, lengths, turned = torch.linalg.svd(torch.tensor(COLOURS))
+    matrix: Tensor = axes * lengths.pow(spread) @ turned
     longest: Tensor = matrix.norm(dim=0).max()
     return matrix / longest
 

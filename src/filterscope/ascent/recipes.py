@@ -142,7 +142,8 @@ def lucid() -> Recipe:
     return Recipe(
         name="lucid",
         steps=512,
-        parametrise=fourier(),
+        # lucid divides the sum over frequencies by 4 and the frequency by the side: at 128 pixels that is 32 to 1.
+        parametrise=fourier(colour=1.0, scale=32.0),
         transform=lambda size: transforms.chain(
             transforms.pad(12),
             transforms.jitter(8),
@@ -179,7 +180,8 @@ PRESETS: dict[str, Callable[[], Recipe]] = {
     "quick": quick,
     "full": full,
     "keras2017": keras2017,
-    "yosinski": lambda: yosinski(4),
+    # Of the four the most legible; the paper shows all of them side by side.
+    "yosinski": lambda: yosinski(3),
     "yosinski-1": lambda: yosinski(1),
     "yosinski-2": lambda: yosinski(2),
     "yosinski-3": lambda: yosinski(3),
