@@ -13,11 +13,12 @@ from torch import Tensor
 
 from filterscope.ascent.canvas import Canvas
 from filterscope.ascent.dice import Dice, generator
-from filterscope.ascent.memory import memory_kept, slots_that_fit
+from filterscope.ascent.memory import memory_kept, pixels_at_once, slots_that_fit
 from filterscope.ascent.objectives import OUTPUT, Objective, Reading, Score, layers_of
 from filterscope.ascent.optimisers import State
 from filterscope.ascent.parametrisations import Parametrisation, Space
 from filterscope.ascent.recipes import Recipe
+from filterscope.ascent.threads import worthwhile_threads
 from filterscope.ascent.transforms import centre_crop
 from filterscope.atlas.records import Layer, Pair
 from filterscope.errors import FilterscopeError
@@ -30,7 +31,8 @@ AGAIN = 2
 """How often an ascent that meets NaN is tried: as it is, and once more with other random numbers."""
 
 
-@dataclass(frozen=True)
+# By identity: two jobs may differ in their start alone, and arrays do not compare to a single truth.
+@dataclass(frozen=True, eq=False)
 class Job:
     """One image to be made.
 
@@ -213,7 +215,8 @@ def ascend(
     waiting = list(jobs)
     if not waiting:
         return
-    with Climber(network, objective, canvas, recipe) as climber:
+    pixels = pixels_at_once(network.device, canvas.size, len(waiting))
+    with worthwhile_threads(pixels), Climber(network, objective, canvas, recipe) as climber:
         room = len(waiting) if objective.coupled else min(slots or climber.slots(), len(waiting))
         while waiting:
             try:
@@ -265,6 +268,10 @@ def make_step(climber: Climber, active: Slots) -> Tensor:
         variables = active.variables.detach().requires_grad_()
         images = climber.transform(parametrisation.image(variables), Dice(active.dice), progress.to(device))
         scores = climber.scores(images, items)
+        if not scores.requires_grad:
+            raise FilterscopeError(
+                f"no gradient of {climber.objective} reaches the image; the network has to run without torch.no_grad()"
+            )
         (gradient,) = torch.autograd.grad(scores.sum(), [variables])
     good = scores.isfinite() & gradient.flatten(1).isfinite().all(1)
     if not good.all():
@@ -351,6 +358,7 @@ def restart(climber: Climber, active: Slots, row: int) -> None:
     active.age[row] = 0
     active.tries[row] += 1
     active.scores[row] = []
+    active.frames[row] = []
 
 
 def finished(climber: Climber, active: Slots, row: int, variables: Tensor, status: str) -> Ascent:

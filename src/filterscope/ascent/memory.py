@@ -44,6 +44,11 @@ def slots_that_fit(step: Callable[[int], Tensor], device: torch.device, size: Pa
     return min(wanted, fitting)
 
 
+def pixels_at_once(device: torch.device, size: Pair, images: int) -> int:
+    """Pixels of a full batch where memory is no concern."""
+    return min(images, SLOTS.get(device.type, SLOTS_ELSEWHERE)) * size[0] * size[1]
+
+
 def bytes_kept(step: Callable[[int], Tensor]) -> int:
     """Bytes that a forward pass of one image keeps for its gradient, weights not counted."""
     seen: dict[int, int] = {}

@@ -147,7 +147,8 @@ def optimum(
 
     Args:
         network: a network, or what :func:`filterscope.load` takes.
-        target: a unit ``LAYER:INDEX``, or an objective: ``fs.unit(...)``, ``fs.log_probability("goldfish")``, sums of them, ...
+        target: a unit ``LAYER:INDEX``, or an objective: ``fs.log_probability("goldfish")``, ``fs.unit(...)``, sums of
+            them, ...
         preset: quick, full, keras2017, yosinski (1 to 4: yosinski-2), lucid, maco, or a recipe of your own.
         steps: at most so many; None: as the preset has it.
         seed: the same seed gives the same image.

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from filterscope.ascent.ascend import Ascent, Job, ascend, quantised
 from filterscope.ascent.canvas import Canvas
+from filterscope.ascent.memory import pixels_at_once
 from filterscope.ascent.objectives import units as units_objective
 from filterscope.ascent.quality import Path, agreement, measure, similarity
 from filterscope.ascent.recipes import Recipe
+from filterscope.ascent.threads import worthwhile_threads
 from filterscope.atlas.records import Layer, Optimum
 from filterscope.model import Network
 
@@ -96,7 +98,24 @@ def search(
         path: the layers below, for path similarity.
         tick: told how many units are done.
     """
-    natural, patches = natural or {}, patches or {}
+    pixels = pixels_at_once(network.device, canvas.size, len(units) * len(seeds))
+    with worthwhile_threads(pixels):
+        return searched(network, layer, canvas, recipe, units, seeds, natural or {}, patches or {}, path, tick)
+
+
+def searched(
+    network: Network,
+    layer: Layer,
+    canvas: Canvas,
+    recipe: Recipe,
+    units: Sequence[int],
+    seeds: Sequence[int],
+    natural: Mapping[int, float | None],
+    patches: Mapping[int, NDArray[np.uint8]],
+    path: Path | None,
+    tick: Callable[[int], None],
+) -> list[Stimulus]:
+    """Do the search."""
     told = Progress(tick, len(units), len(seeds))
     jobs = [Job(f"{layer.name}:{unit}", seed, number) for number, unit in enumerate(units) for seed in seeds]
     found = run(network, layer, canvas, recipe, units, jobs, "noise", told.one)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from filterscope.ascent.dice import Dice
@@ -77,7 +77,9 @@ def cut(images: Tensor, dice: Dice, size: Pair) -> Tensor:
     return torch.stack(windows)
 
 
-def centre_crop(images: Images, size: Pair) -> Float[Tensor, "item channel window_height window_width"]:
+def centre_crop(
+    images: Shaped[Tensor, "item channel height width"], size: Pair
+) -> Shaped[Tensor, "item channel window_height window_width"]:
     """The window of ``size`` in the middle."""
     top, left = (images.shape[2] - size[0]) // 2, (images.shape[3] - size[1]) // 2
     return images[:, :, top : top + size[0], left : left + size[1]]
