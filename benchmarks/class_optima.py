@@ -60,7 +60,7 @@ def main() -> None:
     names = drawn(network.classes, options.classes, options.seed, options.often)
     print(f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}, {options.model}, preset quick")
     # What is imported or cached at first use is no image's cost.
-    fs.optimum(network, fs.logit(names[0]), steps=1)
+    fs.optimum(network, fs.class_evidence(names[0]), steps=1)
     images = [made(network, name, options.seed, judges) for name in names]
     often = [made(network, options.often, seed, judges) for seed in range(options.seeds)]
     report(f"{len(images)} classes, seed {options.seed}", images)
@@ -79,7 +79,7 @@ def drawn(classes: Sequence[str], count: int, seed: int, included: str) -> list[
 def made(network: fs.Network, name: str, seed: int, judges: Sequence[fs.Network]) -> Made:
     """The image of a class."""
     begun = time.process_time()
-    image = fs.optimum(network, fs.logit(name), seed=seed)
+    image = fs.optimum(network, fs.class_evidence(name), seed=seed)
     seconds = time.process_time() - begun
     verdicts = tuple(judge_class(judge, name, image.picture) for judge in judges)
     return Made(image, name, certainty(network, image.picture, name), seconds, verdicts)

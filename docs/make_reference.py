@@ -19,12 +19,31 @@ from filterscope.atlas.records import TABLES
 DOCS = Path(__file__).parent
 NOTE = "<!-- Made by docs/make_reference.py; change the code (or docs/columns.toml) and run it again. -->"
 
-BELOW = {
+LENS = {
     "filterscope.lenses": ("Lens", "Stage", "Workbench", "digest"),
     "filterscope.atlas.records": ("Record", "Task", "Result", "Picture", "Card"),
     "filterscope.model": ("ReceptiveField", "Window", "receptive_field"),
 }
 """What a lens of one's own is made of, beneath the public names."""
+
+RECIPE = {
+    "filterscope.ascent.recipes": ("quick", "full", "keras2017", "yosinski", "lucid", "maco"),
+    "filterscope.ascent.parametrisations": ("fourier", "pixels", "phases", "natural_magnitude"),
+    "filterscope.ascent.transforms": ("chain", "pad", "jitter", "crop", "scale", "rotate", "crops", "noise"),
+    "filterscope.ascent.regularisers": ("decay", "blur", "clip_small_norm", "clip_small_contribution"),
+    "filterscope.ascent.optimisers": ("momentum", "adam", "steepest"),
+}
+"""The presets, and what a recipe of one's own is made of."""
+
+BELOW = (
+    ("## Beneath: lenses", "What [a lens of your own](../how-to/write-your-own-lens.md) is made of.", LENS),
+    (
+        "## Beneath: recipes",
+        "The presets, and what [a recipe of your own](../how-to/make-an-optimum.md#a-recipe-of-your-own) is made of.",
+        RECIPE,
+    ),
+)
+"""Parts of the page after the public names: title, first sentence, names by module."""
 
 
 def main() -> None:
@@ -146,11 +165,11 @@ def python_page() -> str:
         "pixels, pairs are (height, width).",
     ]
     parts += [section(f"fs.{name}", f"filterscope.{module}", name) for name, module in sorted(PUBLIC.items())]
-    parts.append(
-        "## Beneath\n\nWhat [a lens of your own](../how-to/write-your-own-lens.md) is made of. "
-        "These names may change before version 1.0."
-    )
-    parts += [section(f"{module}.{name}", module, name, level=3) for module, names in BELOW.items() for name in names]
+    for title, about, names_of in BELOW:
+        parts.append(f"{title}\n\n{about} These names may change before version 1.0.")
+        parts += [
+            section(f"{module}.{name}", module, name, level=3) for module, names in names_of.items() for name in names
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -238,12 +257,16 @@ TITLES = {"Args": "Arguments"}
 def markdown(docstring: str) -> str:
     """A Google-style docstring as Markdown."""
     parts: list[str] = []
+    told = False
     for line in docstring.splitlines():
         title, colon, rest = line.partition(":")
         if colon and title in SECTIONS:
-            parts.append(f"\n**{TITLES.get(title, title)}**{f': {rest.strip()}' if rest.strip() else ''}\n")
+            # What begins behind the colon goes on below it as one paragraph; else a list follows.
+            told = bool(rest.strip())
+            parts.append(f"\n**{TITLES.get(title, title)}**" + (f": {rest.strip()}" if told else "\n"))
         else:
-            parts.append(line)
+            told = told and bool(line.strip())
+            parts.append(line.strip() if told else line)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(body(parts)).strip())
 
 

@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from filterscope import Atlas
-from filterscope.atlas.records import Kernel, Patch
+from filterscope.atlas.records import Kernel, Optimum, Patch
 
 LAYERS = ("block2.conv2", "block3.conv3", "block5.conv2")
 ROWS, PATCHES = 4, 6
-"""Units of each layer, and patches of each unit."""
+"""Units of each layer, and pictures of each unit: its optimum, then its strongest patches."""
 
 TILE, GAP, MARGIN, TITLE = 72, 3, 36, 48
 PAPER, INK, FAINT = (250, 250, 248), (24, 24, 27), (95, 95, 103)
@@ -44,17 +44,17 @@ def kernels(atlas: Atlas) -> tuple[str, str, Image.Image]:
 
 
 def patches(atlas: Atlas, layer: str) -> tuple[str, str, Image.Image]:
-    """The strongest patches of some units of a layer: a row a unit."""
-    tiles = [
-        atlas.tile(patch)
-        for unit in telling_units(atlas, layer)
-        for patch in atlas.records(Patch, layer=layer, unit=unit)[:PATCHES]
-    ]
+    """The optimum and the strongest patches of some units of a layer: a row a unit."""
+    tiles = []
+    for unit in telling_units(atlas, layer):
+        optimum = min(atlas.records(Optimum, layer=layer, unit=unit), key=lambda record: record.rank)
+        strongest = atlas.records(Patch, layer=layer, unit=unit)[: PATCHES - 1]
+        tiles += [atlas.tile(record) for record in (optimum, *strongest)]
     height, width = atlas.layers().set_index("name").loc[layer, "field_size"]
     boxes = atlas.patches(layer)
     whole = height > (boxes["bottom"] - boxes["top"]).max()
     seen = "the whole image" if whole else f"{height} x {width} pixels"
-    return layer, f"strongest patches, a row for each filter; it sees {seen}", grid(tiles, Image.Resampling.BICUBIC)
+    return layer, f"optimum, then strongest patches; each filter sees {seen}", grid(tiles, Image.Resampling.BICUBIC)
 
 
 def telling_units(atlas: Atlas, layer: str) -> list[int]:

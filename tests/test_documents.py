@@ -125,7 +125,15 @@ def run_page(page: Path, folder: Path) -> None:
             run_python(block.text, names, str(page))
 
 
-@pytest.mark.parametrize("page", ["tutorial/first-atlas", "how-to/inspect-your-own-network", "how-to/resume-and-share"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "tutorial/first-atlas",
+        "how-to/inspect-your-own-network",
+        "how-to/make-an-optimum",
+        "how-to/resume-and-share",
+    ],
+)
 def test_the_page_does_what_it_says(page, workplace):
     run_page(DOCS / f"{page}.md", workplace)
 
@@ -219,6 +227,16 @@ def test_the_example_that_questions_an_atlas_names_classes(first_atlas, capsys):
     assert any(name in printed for name in CLASSES)
 
 
+def test_the_example_that_makes_optima_shows_a_class_that_is_reached(workplace, capsys):
+    run_example("optimum.py", "three.png")
+    printed = capsys.readouterr().out
+    assert printed.count(" in its layer") == 2
+    assert float(re.search("tiger: .* probability ([0-9.]+)", printed)[1]) > 0.9
+    with Image.open("three.png") as made:
+        left, middle, right = (np.asarray(made)[:, start : start + 256] for start in (0, 264, 528))
+    assert all(part.std() > 20 for part in (left, middle, right))
+
+
 def test_the_picture_of_the_readme_can_be_made_again(first_atlas, tmp_path, capsys):
     run_example("readme_picture.py", str(first_atlas), str(tmp_path / "filters.png"))
     with Image.open(tmp_path / "filters.png") as made, Image.open(DOCS / "images/filters.png") as committed:
@@ -250,7 +268,7 @@ def test_the_reference_is_that_of_the_code(name, generated):
 def test_every_command_and_option_is_in_the_reference():
     page = (DOCS / "reference/commands.md").read_text()
     commands = re.findall(r"^  (\w+)  ", command_output("filterscope --help").partition("Commands:")[2], re.MULTILINE)
-    assert {"demo", "layers", "inspect"} <= set(commands)
+    assert {"demo", "layers", "inspect", "optimum"} <= set(commands)
     for command in commands:
         section = page.partition(f"## filterscope {command}\n")[2].partition("\n## ")[0]
         options = set(

@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from filterscope.ascent import OptimalImage as OptimalImage
     from filterscope.ascent import Recipe as Recipe
     from filterscope.ascent import recipe as recipe
+    from filterscope.ascent.objectives import class_evidence as class_evidence
     from filterscope.ascent.objectives import direction as direction
     from filterscope.ascent.objectives import diversity as diversity
     from filterscope.ascent.objectives import energy as energy
     from filterscope.ascent.objectives import likeness as likeness
-    from filterscope.ascent.objectives import log_probability as log_probability
     from filterscope.ascent.objectives import logit as logit
     from filterscope.ascent.objectives import neuron as neuron
     from filterscope.ascent.objectives import total_variation as total_variation
@@ -45,6 +45,7 @@ PUBLIC = {
     "Patches": "lenses",
     "Preprocessing": "images.preprocessing",
     "Recipe": "ascent",
+    "class_evidence": "ascent.objectives",
     "direction": "ascent.objectives",
     "diverse_optima": "ascent.optimum",
     "diversity": "ascent.objectives",
@@ -52,7 +53,6 @@ PUBLIC = {
     "inspect": "inspection",
     "likeness": "ascent.objectives",
     "load": "model",
-    "log_probability": "ascent.objectives",
     "logit": "ascent.objectives",
     "neuron": "ascent.objectives",
     "open_images": "images",
@@ -76,6 +76,7 @@ __all__ = [
     "Patches",
     "Preprocessing",
     "Recipe",
+    "class_evidence",
     "direction",
     "diverse_optima",
     "diversity",
@@ -83,7 +84,6 @@ __all__ = [
     "inspect",
     "likeness",
     "load",
-    "log_probability",
     "logit",
     "neuron",
     "open_images",

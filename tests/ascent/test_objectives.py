@@ -85,6 +85,23 @@ def test_a_class_with_a_space_in_its_name_may_be_written_with_an_underscore(netw
     np.testing.assert_allclose(found, reading.maps[OUTPUT][:, 3].numpy())
 
 
+@pytest.mark.parametrize("rivals", [0.0, 0.5, 1.0])
+def test_the_evidence_for_a_class_is_its_logit_less_a_share_of_all_others(network, reading, rivals):
+    answer = reading.maps[OUTPUT].double().numpy()
+    expected = answer[:, 1] - rivals * np.log(np.exp(answer[:, [0, 2, 3]]).sum(1))
+    np.testing.assert_allclose(scored(fs.class_evidence("goldfish", rivals), network, reading), expected, rtol=1e-5)
+    told = Reading({OUTPUT: reading.maps[OUTPUT].softmax(1)}, {}, reading.images, reading.items)
+    shares = told.maps[OUTPUT].double().numpy()
+    expected = np.log(shares[:, 1]) - rivals * np.log(1 - shares[:, 1])
+    np.testing.assert_allclose(scored(fs.class_evidence("goldfish", rivals), network, told), expected, rtol=1e-4)
+
+
+def test_of_a_network_with_one_answer_the_evidence_is_that_answer(reading):
+    alone = small(names=("all",))
+    told = Reading({OUTPUT: reading.maps[OUTPUT][:, :1]}, {}, reading.images, reading.items)
+    np.testing.assert_allclose(scored(fs.class_evidence(0), alone, told), told.maps[OUTPUT][:, 0].numpy())
+
+
 def test_a_class_of_a_network_that_gives_probabilities_is_their_logarithm(network, reading):
     shares = reading.maps[OUTPUT].softmax(1)
     told = Reading({OUTPUT: shares}, {}, reading.images, reading.items)
@@ -222,7 +239,8 @@ A, B, C, D = fs.unit("a:1"), fs.unit("b:2"), fs.unit("c:3"), fs.unit("d:4")
         (1 - A, "1 - a:1"),
         (A / 4, "a:1 * 0.25"),
         (sum([A, B]), "a:1 + b:2"),
-        (2 * fs.logit("great white shark"), "2 * (class great white shark)"),
+        (2 * fs.logit("great white shark"), "2 * (logit great white shark)"),
+        (fs.class_evidence("dog") - fs.logit(3), "class dog - logit 3"),
         (A - 0.1 * fs.total_variation(), "a:1 - 0.1 * (total variation)"),
     ],
 )
@@ -257,6 +275,7 @@ REFUSED = [
     (lambda: fs.direction("bodi", [1.0] * 8), "no layer 'bodi'.*did you mean 'body'"),
     (lambda: fs.logit("goldfsh"), "no class 'goldfsh'; did you mean 'goldfish'"),
     (lambda: fs.logit(4), "no class 4; the network has the classes 0 to 3"),
+    (lambda: fs.class_evidence("goldfsh"), "no class 'goldfsh'; did you mean 'goldfish'"),
     (lambda: fs.logit("17"), "no class 17; the network has the classes 0 to 3"),
     (lambda: fs.logit(-1), "no class -1"),
     (lambda: fs.energy("bodi"), "did you mean 'body'"),
@@ -337,6 +356,7 @@ RISING = [
     fs.direction("body", [1, -1, 0, 0, 2, 0, 0, 1], cosine=1.0),
     fs.direction("body", [1, -1, 0, 0, 2, 0, 0, 1], position="mean"),
     fs.logit("dog"),
+    fs.class_evidence("dog"),
     fs.energy("body"),
     fs.likeness("body", np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)),
     fs.diversity("body"),

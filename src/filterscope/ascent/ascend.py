@@ -79,6 +79,7 @@ class Climber:
             with_margin(canvas.size, recipe),
             preprocessing.channel_count,
             preprocessing.channels in ("RGB", "BGR"),
+            network.device,
         )
         self.parametrisation: Parametrisation = recipe.parametrise(self.space)
         self.transform = recipe.transform(canvas.size)

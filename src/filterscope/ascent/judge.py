@@ -35,6 +35,17 @@ class Verdict:
         return f"convinces only its own network: {self.judge} says {self.first} (this class: rank {self.rank})"
 
 
+def judged_class(judge: Network, name: str) -> int:
+    """The number of a class among the judge's.
+
+    Raises:
+        UnknownName: if it knows no class of that name.
+    """
+    if judge.classes and name not in judge.classes:
+        raise UnknownName.of("class", name, judge.classes, "the judge has other classes: choose one that shares them")
+    return class_number(judge, name)
+
+
 def judge_class(judge: Network, name: str, picture: UInt8[np.ndarray, "height width channel"]) -> Verdict:
     """Ask ``judge`` what it sees; the picture is fitted to it.
 
@@ -42,9 +53,7 @@ def judge_class(judge: Network, name: str, picture: UInt8[np.ndarray, "height wi
         UnknownName: if it knows no class of that name.
         BadImages: if the picture's channels do not fit it.
     """
-    if judge.classes and name not in judge.classes:
-        raise UnknownName.of("class", name, judge.classes, "the judge has other classes: choose one that shares them")
-    number = class_number(judge, name)
+    number = judged_class(judge, name)
     x = normalise(fit(picture, judge.preprocessing)[None], judge.preprocessing, device=judge.device, dtype=judge.dtype)
     with evaluating(judge.module), torch.no_grad():
         answer = next(tensors_in(judge.module(x))).float()

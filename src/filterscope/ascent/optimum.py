@@ -14,7 +14,7 @@ from PIL import Image
 
 from filterscope.ascent.ascend import Ascent, Climber, Job, ascend, quantised, seen, with_margin
 from filterscope.ascent.canvas import Canvas, fit_canvas
-from filterscope.ascent.judge import Verdict, judge_class
+from filterscope.ascent.judge import Verdict, judge_class, judged_class
 from filterscope.ascent.objectives import (
     OUTPUT,
     Objective,
@@ -60,7 +60,7 @@ class OptimalImage:
     picture: UInt8[np.ndarray, "height width channel"]
     """At the network's own pixel scale."""
     score: float
-    """Of the objective; for a unit its pre-activation at the centre, for a class the logarithm of its probability."""
+    """Of the objective; for a unit its pre-activation at the centre, for a class what was climbed."""
     status: str
     """converged, steps (all were made), no stimulus found, not reached (a class), or not finite."""
     steps: int
@@ -147,7 +147,7 @@ def optimum(
 
     Args:
         network: a network, or what :func:`filterscope.load` takes.
-        target: a unit ``LAYER:INDEX``, or an objective: ``fs.log_probability("goldfish")``, ``fs.unit(...)``, sums of
+        target: a unit ``LAYER:INDEX``, or an objective: ``fs.class_evidence("goldfish")``, ``fs.unit(...)``, sums of
             them, ...
         preset: quick, full, keras2017, yosinski (1 to 4: yosinski-2), lucid, maco, or a recipe of your own.
         steps: at most so many; None: as the preset has it.
@@ -328,6 +328,9 @@ def reach_class(
     """Climb to a class until the network is certain of it, each time further."""
     number = class_number(network, name)
     label = network.classes[number] if network.classes else str(number)
+    if judge is not None:
+        # Before the work: a judge of other classes is of no use after it.
+        judged_class(judge, label)
     best, spent, steps = None, 0.0, 0
     for again in range(CLASS_TRIES):
         longer = replace(how, steps=how.steps * (again + 1))

@@ -32,11 +32,12 @@ SMALL = 16
 
 @dataclass(frozen=True)
 class Space:
-    """The images that are sought: their size in pixels, channels, and whether these are red, green and blue."""
+    """The images that are sought: size in pixels, channels, whether these are red, green, blue, and the device."""
 
     size: Pair
     channels: int = 3
     colour: bool = True
+    device: torch.device | str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def fourier(
     def parametrise(space: Space) -> Parametrisation:
         exponent = (0.5 if min(space.size) < SMALL else 1.0) if colour is None else colour
         colours = colour_matrix(space, decorrelate, exponent)
-        scales = scale * (1 / cycles(space.size)) ** decay
+        # Constants go to the device once: a copy a step would make it wait.
+        scales = (scale * (1 / cycles(space.size)) ** decay).to(space.device)
         # Complex numbers as pairs: (item, channel, row, column, 2).
         shape = (space.channels, *scales.shape, 2)
 
@@ -125,6 +127,7 @@ def phases(magnitude: Float[Tensor, "channel row column"] | None = None, decorre
         colours = colour_matrix(space, decorrelate)
         shape = (space.channels, *cycles(space.size).shape)
         size = default_magnitude(space) if magnitude is None else resized(magnitude, space.size)
+        size = size.to(space.device)
 
         def image(variables: Tensor) -> Tensor:
             angles = paired(variables, space.size)
@@ -235,7 +238,7 @@ def colour_matrix(space: Space, decorrelate: bool, spread: float = 1.0) -> Float
     axes, lengths, turned = torch.linalg.svd(torch.tensor(COLOURS))
     matrix: Tensor = axes * lengths.pow(spread) @ turned
     longest: Tensor = matrix.norm(dim=0).max()
-    return matrix / longest
+    return (matrix / longest).to(space.device)
 
 
 def mixed(values: Images, colours: Tensor | None) -> Images:

@@ -68,7 +68,9 @@ def measure(network: Network, layer: Layer, canvas: Canvas, pictures: Pictures, 
             kept.append(np.where(own > 0, shares, np.nan))
     response = np.concatenate(clean)
     own = response[np.arange(len(units)), list(units)]
-    return Quality(own, (response > own[:, None]).sum(1) + 1, np.concatenate(kept), response)
+    # NaN compares with nothing: a broken unit would come first.
+    rank = np.where(np.isnan(own), response.shape[1], (response > own[:, None]).sum(1) + 1)
+    return Quality(own, rank, np.concatenate(kept), response)
 
 
 def batches(network: Network, pictures: Pictures, units: Sequence[int]) -> Iterator[tuple[Tensor, list[int]]]:
@@ -143,7 +145,7 @@ class Path:
 
 
 def similarity(
-    one: Sequence[Float[np.ndarray, "item unit"]], other: Sequence[Float[np.ndarray, "item unit"]]
+    one: Sequence[Float[np.ndarray, "item _unit"]], other: Sequence[Float[np.ndarray, "item _unit"]]
 ) -> Float[np.ndarray, "item"]:
     """Pearson's correlation over the units of a layer, the mean over layers, item by item.
 

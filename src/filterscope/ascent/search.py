@@ -196,7 +196,7 @@ def run(
             steps=ascent.steps,
             seconds=ascent.seconds,
             status=ascent.status,
-            activation=finite(quality.activation[row]),
+            activation=finite(float(quality.activation[row])),
             selectivity_rank=int(quality.rank[row]),
             robustness=float(quality.robustness[row]),
             response=quality.response[row],
@@ -207,7 +207,7 @@ def run(
 
 def finite(value: float) -> float:
     """The number; the lowest there is for NaN, which would compare with nothing."""
-    return float(value) if math.isfinite(value) else float(np.finfo(np.float32).min)
+    return value if math.isfinite(value) else float(np.finfo(np.float32).min)
 
 
 def better(one: Stimulus, other: Stimulus) -> Stimulus:

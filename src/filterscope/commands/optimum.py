@@ -130,7 +130,7 @@ def made(
 ) -> "Iterator[OptimalImage]":
     """The images, one after the other, in the order in which they were asked for."""
     from filterscope.ascent import diverse_optima, optimum
-    from filterscope.ascent.objectives import log_probability
+    from filterscope.ascent.objectives import class_evidence
 
     for unit in units:
         if diverse:
@@ -138,7 +138,7 @@ def made(
         else:
             yield optimum(network, unit, negative=negative, **settings)
     for name in classes:
-        yield optimum(network, log_probability(name), negative=negative, judge=judge, **settings)
+        yield optimum(network, class_evidence(name), negative=negative, judge=judge, **settings)
 
 
 def write(image: "OptimalImage", path: Path, gif: bool) -> None:

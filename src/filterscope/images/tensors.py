@@ -1,5 +1,7 @@
 """Between 8-bit pixels and the normalised tensors that a network takes, in both directions."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -77,12 +79,17 @@ def denormalise(
 
 
 def _scale_and_offset(preprocessing: Preprocessing, like: Tensor) -> tuple[Tensor, Tensor]:
-    """``byte * scale + offset`` is the network's input; both (channel, 1, 1)."""
+    return _constants(preprocessing, like.device, like.dtype)
+
+
+@lru_cache(maxsize=16)
+def _constants(preprocessing: Preprocessing, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """``byte * scale + offset`` is the network's input; both (channel, 1, 1), made once for a device."""
     low, high = preprocessing.value_range
     mean = np.array(preprocessing.mean).reshape(-1, 1, 1)
     std = np.array(preprocessing.std).reshape(-1, 1, 1)
     scale, offset = (high - low) / (255 * std), (low - mean) / std
     return (
-        torch.from_numpy(scale).to(like.device, like.dtype),
-        torch.from_numpy(offset).to(like.device, like.dtype),
+        torch.from_numpy(scale).to(device, dtype),
+        torch.from_numpy(offset).to(device, dtype),
     )
