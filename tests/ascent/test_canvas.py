@@ -85,14 +85,19 @@ def check_smallest(network: fs.Network, layer: Layer, canvas: Canvas) -> None:
             continue  # a kernel does not even fit
         # Along the other axis nothing has changed: its middle will do.
         middle = canvas.centres[layer.name][1 - axis]
-        places = [(at, min(middle, columns - 1)) if axis == 0 else (min(middle, rows - 1), at) for at in range((rows, columns)[axis])]
+        places = [
+            (at, min(middle, columns - 1)) if axis == 0 else (min(middle, rows - 1), at)
+            for at in range((rows, columns)[axis])
+        ]
         assert all(pixels_reached(module, layer, size, *place)[axis] < layer.field_size[axis] for place in places)
 
 
 @st.composite
 def chains(draw: st.DrawFn) -> nn.Sequential:
     """Draw up to five convolutions and poolings with all that shifts positions."""
-    modules: list[nn.Module] = [nn.Conv2d(3, 4, draw(st.integers(1, 4)), draw(st.integers(1, 2)), draw(st.integers(0, 2)))]
+    modules: list[nn.Module] = [
+        nn.Conv2d(3, 4, draw(st.integers(1, 4)), draw(st.integers(1, 2)), draw(st.integers(0, 2)))
+    ]
     for _ in range(draw(st.integers(0, 4))):
         kind = draw(st.sampled_from(["conv", "grouped", "depthwise", "max", "average", "oblong"]))
         kernel, stride = draw(st.integers(1, 4)), draw(st.integers(1, 2))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from small_networks import NAMES, looks, short, small, trace_of
+from small_networks import NAMES, short, small, trace_of
 from torch import Tensor, nn
 
 import filterscope as fs
@@ -61,7 +61,7 @@ def test_the_judge_sees_the_picture_as_its_own_preprocessing_has_it():
 
 
 def test_a_judge_with_other_classes_or_channels_is_refused_in_one_line():
-    with pytest.raises(UnknownName, match="no class 'dog'; did you mean 'hotdog'.*other classes") as caught:
+    with pytest.raises(UnknownName, match=r"no class 'dog'; did you mean 'hotdog'.*other classes") as caught:
         judge_class(judge(0.0, 1.0, 2.0, 3.0, names=("hotdog", "tea", "car", "sea")), "dog", BLACK)
     assert "\n" not in str(caught.value)
     with pytest.raises(UnknownName, match="no names"):

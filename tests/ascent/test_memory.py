@@ -93,9 +93,16 @@ def four_threads():
 @pytest.mark.usefixtures("four_threads")
 @pytest.mark.parametrize(("pixels", "threads"), [(1, 1), (2**16, 1), (2**17, 2), (10**9, 4)])
 def test_no_more_threads_run_than_there_is_work_for_and_afterwards_as_many_as_before(pixels, threads):
-    with pytest.raises(KeyError), worthwhile_threads(pixels):
-        assert torch.get_num_threads() == threads
-        raise KeyError("on the way")
+    inside: list[int] = []
+
+    def work() -> None:
+        with worthwhile_threads(pixels):
+            inside.append(torch.get_num_threads())
+            raise KeyError("on the way")
+
+    with pytest.raises(KeyError):
+        work()
+    assert inside == [threads]
     assert torch.get_num_threads() == 4
 
 
@@ -128,14 +135,20 @@ class Library:
 def test_the_c_library_keeps_memory_inside_and_has_its_own_limits_back_afterwards(monkeypatch):
     library = Library()
     monkeypatch.setattr(memory, "glibc", lambda: library)
-    with pytest.raises(KeyError), memory_kept():
-        inside = dict((name, value) for _, name, value in library.calls)
-        # malloc.h: M_TRIM_THRESHOLD is -1, M_MMAP_THRESHOLD -3; both as large as an int may be, or a GiB.
-        assert set(inside) == {-1, -3}
-        assert min(inside.values()) >= 2**30
-        assert max(inside.values()) < 2**31
-        library.calls.clear()
-        raise KeyError("on the way")
+    inside: dict[int, int] = {}
+
+    def work() -> None:
+        with memory_kept():
+            inside.update({name: value for _, name, value in library.calls})
+            library.calls.clear()
+            raise KeyError("on the way")
+
+    with pytest.raises(KeyError):
+        work()
+    # malloc.h: M_TRIM_THRESHOLD is -1, M_MMAP_THRESHOLD -3; both as large as an int may be, or a GiB.
+    assert set(inside) == {-1, -3}
+    assert min(inside.values()) >= 2**30
+    assert max(inside.values()) < 2**31
     # mallopt(3): the dynamic thresholds grow up to 32 MiB, and to twice as much for trimming.
     assert sorted(library.calls) == [("mallopt", -3, 2**25), ("mallopt", -1, 2**26), ("trim", 0, 0)]
 

@@ -11,7 +11,9 @@ STEPS = 12
 
 def gradients(scale: float = 1.0) -> np.ndarray:
     """(step, item, ...) in float64."""
-    return scale * np.random.default_rng(0).normal(size=(STEPS, 3, 2, 5)) * np.linspace(0.1, 3, STEPS)[:, None, None, None]
+    return (
+        scale * np.random.default_rng(0).normal(size=(STEPS, 3, 2, 5)) * np.linspace(0.1, 3, STEPS)[:, None, None, None]
+    )
 
 
 def walked(optimiser: Optimiser, slopes: np.ndarray) -> np.ndarray:

@@ -224,7 +224,7 @@ def test_a_class_as_far_down_as_can_be_is_unlikely():
     image = optimum(network, fs.class_evidence("blue"), preset=short(), negative=True)
     answer = torch.from_numpy(hooked(network, "head", image.picture[None])[0])
     assert answer.softmax(0)[2] < 1e-3
-    assert image.target == "-class blue"
+    assert image.target == "-(class blue)"
     assert image.picture[..., 2].mean() < 60
 
 
@@ -282,9 +282,7 @@ def likeness_of(network: fs.Network, name: str, pictures: list[np.ndarray]) -> f
     """The mean cosine between the Gram matrices of pictures."""
     maps = hooked(network, name, np.stack(pictures))
     grams = [one.reshape(len(one), -1) @ one.reshape(len(one), -1).T for one in maps]
-    return float(
-        np.mean([(a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b) for a, b in combinations(grams, 2)])
-    )
+    return float(np.mean([(a * b).sum() / np.linalg.norm(a) / np.linalg.norm(b) for a, b in combinations(grams, 2)]))
 
 
 def test_diverse_images_differ_more_than_those_from_different_noise_and_are_still_optima():
@@ -363,7 +361,14 @@ def test_images_of_any_number_of_channels_show_themselves(tmp_path, channels, mo
 
 def test_the_caption_says_what_there_is_to_know_in_one_line():
     image = optimum(small(), "body:3", preset=short(), seed=4)
-    for part in (f"body:3: {image.score:.4g}", " px", "rank ", "left when disturbed", "quick, seed 4, 8 steps", "steps"):
+    for part in (
+        f"body:3: {image.score:.4g}",
+        " px",
+        "rank ",
+        "left when disturbed",
+        "quick, seed 4, 8 steps",
+        "steps",
+    ):
         assert part in image.caption
     assert "\n" not in repr(image)
     reached = optimum(small(), fs.class_evidence("dog"), preset=short())

@@ -196,7 +196,9 @@ def test_the_magnitude_of_photographs_at_one_size_serves_for_another(shared):
     paths = sorted((shared / "images/imagenet_samples").glob("*.jpg"))[::40]
     magnitude = {}
     for side in (48, 96):
-        photos = [np.asarray(Image.open(path).convert("RGB").resize((side, side), Image.Resampling.LANCZOS)) for path in paths]
+        photos = [
+            np.asarray(Image.open(path).convert("RGB").resize((side, side), Image.Resampling.LANCZOS)) for path in paths
+        ]
         magnitude[side] = natural_magnitude(torch.from_numpy(np.stack(photos)).movedim(3, 1) / 255)
     for one, other in ((48, 96), (96, 48)):
         found, real = resized(magnitude[one], (other, other)), magnitude[other]

@@ -130,7 +130,9 @@ def test_agreement_is_the_mean_cosine_with_the_other_seeds():
     np.testing.assert_allclose(agreement(np.eye(3, dtype=np.float32)), 0, atol=1e-7)
     some = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
     for row in range(5):
-        cosines = [some[row] @ some[k] / np.linalg.norm(some[row]) / np.linalg.norm(some[k]) for k in range(5) if k != row]
+        cosines = [
+            some[row] @ some[k] / np.linalg.norm(some[row]) / np.linalg.norm(some[k]) for k in range(5) if k != row
+        ]
         assert agreement(some)[row] == pytest.approx(np.mean(cosines), abs=1e-6)
 
 

@@ -66,7 +66,9 @@ def test_what_a_preset_shows_the_network_has_the_size_of_the_canvas(name, size):
 
 
 def test_a_preset_that_does_not_exist_offers_the_nearest():
-    with pytest.raises(UnknownName, match="no preset 'yosinsky'; did you mean 'yosinski'.*there are: quick, full") as caught:
+    with pytest.raises(
+        UnknownName, match=r"no preset 'yosinsky'; did you mean 'yosinski'.*there are: quick, full"
+    ) as caught:
         recipe("yosinsky")
     assert "\n" not in str(caught.value)
 

@@ -155,7 +155,8 @@ def test_seeds_are_ranked_by_activation_and_agree_where_there_is_one_answer():
 def test_a_picture_does_not_depend_on_the_units_and_seeds_around_it():
     network = small()
     alone = found_in(network, "body", [3], seeds=(4,))[0]
-    among = [one for one in found_in(network, "body", [0, 3, 5], seeds=(3, 4)) if (one.unit, one.seed) == (3, 4)][0]
+    several = found_in(network, "body", [0, 3, 5], seeds=(3, 4))
+    among = next(one for one in several if (one.unit, one.seed) == (3, 4))
     assert np.abs(alone.picture.astype(int) - among.picture).max() <= 2
     assert (alone.status, alone.steps, alone.start) == (among.status, among.steps, among.start)
 

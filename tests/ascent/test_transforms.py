@@ -147,7 +147,10 @@ def test_boxes_shrink_as_the_ascent_goes_on_and_lie_inside_the_image():
     progress = torch.tensor([0.0, 0.5, 1.0])
     found = crops(50, 0.8, 0.2, (10, 10))(images, dice(0, 1, 2), progress).reshape(50, 3, 2, 10, 10)
     for item, share in enumerate((0.8, 0.5, 0.2)):
-        width, height = (found[:, item, 0, 5, 6] - found[:, item, 0, 5, 5]), (found[:, item, 1, 6, 5] - found[:, item, 1, 5, 5])
+        width, height = (
+            (found[:, item, 0, 5, 6] - found[:, item, 0, 5, 5]),
+            (found[:, item, 1, 6, 5] - found[:, item, 1, 5, 5]),
+        )
         np.testing.assert_allclose(width, 60 * share / 10, rtol=1e-5)
         np.testing.assert_allclose(height, 40 * share / 10, rtol=1e-5)
         assert found[:, item, 0].abs().max() <= 29.5

@@ -17,8 +17,9 @@ def momentum(rate: float, keep: float = 0.9, keep_size: float = 0.99) -> Optimis
     """Momentum with the gradient of each image measured by its own running size: one step length for all units.
 
     Adam with one second moment an image in place of one a variable. The preconditioning is then left to the
-    parametrisation: in the same number of steps it reaches 1.5 to 3 times the activation of Adam, measured on
-    squeezenet1_1 with Fourier variables.
+    parametrisation. Measured on three layers of squeezenet1_1 in 32 steps with Fourier variables: Adam at its customary
+    rate of 0.05 reaches a fifth to a third of the activation; at rates of 1 to 4 it reaches 0.8 to 1.2 times as much,
+    with pictures that bear disturbances less.
 
     Args:
         rate: root mean square of the first step's change of the variables.
