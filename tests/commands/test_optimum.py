@@ -54,6 +54,11 @@ def run(monkeypatch, capsys):
     return call
 
 
+def pixels(path: Path) -> bytes:
+    with Image.open(path) as picture:
+        return picture.tobytes()
+
+
 def refused(outcome: tuple[int, str, str], *words: str) -> None:
     code, _, err = outcome
     assert code == 2
@@ -86,7 +91,7 @@ def test_json_gives_the_figures_and_the_seed_repeats_the_picture(run, model, tmp
     assert facts["seed"] == 4
     assert facts["selectivity_rank"] >= 1
     run(model, "2:1", "--out", tmp_path / "b", "--seed", "4")
-    first, second = (path.read_bytes() for path in sorted(tmp_path.glob("[ab]/*.png")))
+    first, second = (pixels(path) for path in sorted(tmp_path.glob("[ab]/*.png")))
     assert first == second
 
 
@@ -111,10 +116,30 @@ def test_a_judge_stands_beside_the_class_image(run, model, tmp_path):
     assert verdict["agrees"] == (verdict["rank"] == 1)
 
 
+def test_run_again_it_goes_on_with_what_is_missing(run, model, tmp_path):
+    out = ("--steps", "2", "--out", tmp_path / "a")
+    code, first, _ = run(model, "0:1", *out)
+    assert code == 0
+    path = next((tmp_path / "a").iterdir())
+    before = path.stat().st_mtime_ns
+    code, second, _ = run(model, "0:1", "0:2", *out)
+    assert code == 0
+    assert first.splitlines()[0] == second.splitlines()[0]
+    assert second.splitlines()[-1] == f"wrote 1 picture to {tmp_path / 'a'}"
+    assert run(model, "0:1", "0:2", *out)[1].splitlines()[-1].startswith("nothing to do")
+    assert path.stat().st_mtime_ns == before
+
+
 def test_nothing_is_overwritten_without_force(run, model, tmp_path):
-    assert run(model, "0:1", "--steps", "2", "--out", tmp_path / "a")[0] == 0
-    refused(run(model, "0:1", "--steps", "2", "--out", tmp_path / "a"), "exists already", "--force")
-    assert run(model, "0:1", "--steps", "2", "--out", tmp_path / "a", "--force")[0] == 0
+    out = ("--out", tmp_path / "a")
+    assert run(model, "0:1", "--steps", "2", *out)[0] == 0
+    path = next((tmp_path / "a").iterdir())
+    before = pixels(path)
+    refused(run(model, "0:1", "--steps", "3", *out), "exists already", "--force")
+    path.write_bytes(b"a picture of my own")
+    refused(run(model, "0:1", "--steps", "2", *out), "exists already", "--force")
+    assert run(model, "0:1", "--steps", "2", *out, "--force")[0] == 0
+    assert pixels(path) == before
 
 
 def test_every_mistake_is_one_line_and_writes_nothing(run, model, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,9 @@ from filterscope.errors import FilterscopeError
 if TYPE_CHECKING:
     from filterscope.ascent import OptimalImage
     from filterscope.model import Network
+
+CHUNK = "filterscope"
+"""The text chunk of a PNG that holds the picture's figures and settings, as JSON."""
 
 
 def optimum(
@@ -42,9 +46,11 @@ def optimum(
     """Make the image that a unit or a class would love to see, by gradient ascent, as PNG.
 
     The figures of each stand in its line: pre-activation on the clean picture, its rank in the layer, what is left of
-    it when the picture is disturbed; for a class the network's probability.
+    it when the picture is disturbed; for a class the network's probability. Interrupted, it keeps what is finished; run
+    again, it goes on with what is missing.
     """
     from filterscope.ascent.recipes import recipe
+    from filterscope.commands.progress import Bar
     from filterscope.model import load
 
     units, classes = units or [], classes or []
@@ -54,21 +60,39 @@ def optimum(
     move(network, device)
     if network.note:
         typer.echo(f"filterscope: {network.note}", err=True)
-    paths = planned(network, units, classes, preset, negative, diverse, seed, out)
-    refuse_overwriting([*paths, *([path.with_suffix(".gif") for path in paths] if gif else [])], force)
-    settings: dict[str, Any] = {"preset": preset, "steps": steps, "seed": seed, "animate": gif}
+    how: dict[str, Any] = {"preset": preset, "steps": steps, "seed": seed}
+    orders = ordered(network, units, classes, negative, diverse, out, preset, seed)
+    settings = {**how, "judge": judge, "network": network.digest}
+    made = {} if force else already_made(orders, settings, gif)
     second = load(judge) if judge else None
-    images = made(network, units, classes, negative, diverse, second, settings)
     facts = []
-    for path, image in zip(paths, images, strict=True):
-        write(image, path, gif)
-        facts.append(as_object(image, path))
-        if not as_json:
-            typer.echo(image.caption)
+    with Bar() as bar:
+        bar.stage("optima", "pictures", sum(len(order.paths) for order in orders), 0)
+        for order in orders:
+            for found in made.get(order) or make(order, network, second, gif, how, settings):
+                facts.append(found)
+                if not as_json:
+                    typer.echo(found["caption"])
+                bar.advance(1)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
+        return
+    fresh = sum(len(order.paths) for order in orders if order not in made)
+    if fresh:
+        typer.echo(f"wrote {fresh} picture{'s' * (fresh != 1)}{' and animations' * gif} to {out}")
     else:
-        typer.echo(f"wrote {len(paths)} picture{'s' * (len(paths) != 1)}{' and animations' * gif} to {out}")
+        typer.echo(f"nothing to do, all is there already: {out}")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be made of one unit or class, and where its pictures go."""
+
+    target: str
+    is_class: bool
+    negative: bool
+    diverse: int
+    paths: tuple[Path, ...]
 
 
 def check(units: list[str], classes: list[str], negative: bool, diverse: int, judge: str | None) -> None:
@@ -85,70 +109,117 @@ def check(units: list[str], classes: list[str], negative: bool, diverse: int, ju
         raise FilterscopeError("--judge says what a second network makes of class images: give --class NAME")
 
 
-def planned(
+def ordered(
     network: "Network",
     units: list[str],
     classes: list[str],
-    preset: str,
     negative: bool,
     diverse: int,
-    seed: int,
     out: Path,
-) -> list[Path]:
-    """Where each picture goes; everything that does not exist is refused before any work is done."""
+    preset: str,
+    seed: int,
+) -> list[Order]:
+    """Everything asked for; what does not exist is refused before any work is done."""
     from filterscope.ascent.objectives import class_number
 
     sign = "negative." if negative else ""
-    names = []
-    for unit in units:
+    orders = []
+    for unit in dict.fromkeys(units):
         network.unit(unit)
         numbers = [f"diverse-{number}." for number in range(1, diverse + 1)] or [""]
-        names += [f"{unit.replace(':', '_')}.{sign}{number}{preset}.seed{seed}" for number in numbers]
-    for name in classes:
+        names = [f"{unit.replace(':', '_')}.{sign}{number}{preset}.seed{seed}" for number in numbers]
+        orders.append(Order(unit, False, negative, diverse, tuple(place(out, name) for name in names)))
+    for name in dict.fromkeys(classes):
         number = class_number(network, name)
         label = network.classes[number] if network.classes else str(number)
-        names.append(f"class_{label}.{sign}{preset}.seed{seed}")
-    return [out / f"{''.join(c if c.isalnum() or c in '._-' else '_' for c in name)}.png" for name in names]
+        path = place(out, f"class_{label}.{sign}{preset}.seed{seed}")
+        orders.append(Order(name, True, negative, 0, (path,)))
+    return orders
 
 
-def refuse_overwriting(paths: list[Path], force: bool) -> None:
-    """Nothing is overwritten without --force."""
-    there = [path for path in paths if path.exists()]
-    if there and not force:
-        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise FilterscopeError(f"{there[0]}{more} exists already; choose another --out or --seed, or give --force")
+def place(out: Path, name: str) -> Path:
+    """Where a picture of that name goes."""
+    return out / f"{''.join(letter if letter.isalnum() or letter in '._-' else '_' for letter in name)}.png"
 
 
-def made(
+def already_made(orders: list[Order], settings: dict[str, Any], gif: bool) -> dict[Order, list[dict[str, Any]]]:
+    """The orders whose pictures are all there, made with these settings, and the figures that were written into them.
+
+    Raises:
+        FilterscopeError: if a picture would be overwritten that was made otherwise.
+    """
+    made = {}
+    for order in orders:
+        found = [figures_in(path) for path in order.paths]
+        complete = all(path.with_suffix(".gif").exists() for path in order.paths) or not gif
+        if complete and all(facts is not None and facts["settings"] == settings for facts in found):
+            made[order] = [{key: facts[key] for key in facts if key != "settings"} for facts in found if facts]
+            continue
+        targets = [*order.paths, *(path.with_suffix(".gif") for path in order.paths if gif)]
+        if there := [path for path in targets if path.exists()]:
+            raise FilterscopeError(
+                f"{there[0]} exists already and was made otherwise; choose another --out or --seed, or give --force"
+            )
+    return made
+
+
+def figures_in(path: Path) -> dict[str, Any] | None:
+    """What this command wrote into a picture; None where there is no such thing."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            facts = json.loads(picture.info.get(CHUNK, "null"))
+    except (OSError, UnidentifiedImageError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) and "settings" in facts else None
+
+
+def make(
+    order: Order,
     network: "Network",
-    units: list[str],
-    classes: list[str],
-    negative: bool,
-    diverse: int,
     judge: "Network | None",
+    gif: bool,
+    how: dict[str, Any],
     settings: dict[str, Any],
-) -> "Iterator[OptimalImage]":
-    """The images, one after the other, in the order in which they were asked for."""
+) -> Iterator[dict[str, Any]]:
+    """Make, write and describe the pictures of an order."""
     from filterscope.ascent import diverse_optima, optimum
     from filterscope.ascent.objectives import class_evidence
 
-    for unit in units:
-        if diverse:
-            yield from diverse_optima(network, unit, diverse, **settings)
-        else:
-            yield optimum(network, unit, negative=negative, **settings)
-    for name in classes:
-        yield optimum(network, class_evidence(name), negative=negative, judge=judge, **settings)
+    if order.diverse:
+        images = diverse_optima(network, order.target, order.diverse, animate=gif, **how)
+    else:
+        target = class_evidence(order.target) if order.is_class else order.target
+        judging = judge if order.is_class and not order.negative else None
+        images = [optimum(network, target, negative=order.negative, judge=judging, animate=gif, **how)]
+    for image, path in zip(images, order.paths, strict=True):
+        facts = as_object(image, path)
+        if gif:
+            image.save_animation(path_ready(path).with_suffix(".gif"))
+        write(image, path_ready(path), {**facts, "settings": settings})
+        yield facts
 
 
-def write(image: "OptimalImage", path: Path, gif: bool) -> None:
-    """Save a picture, never half of it."""
+def path_ready(path: Path) -> Path:
+    """The path, its folder made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.stem}.part.png")
-    image.save(unfinished)
-    unfinished.replace(path)
-    if gif:
-        image.save_animation(path.with_suffix(".gif"))
+    return path
+
+
+def write(image: "OptimalImage", path: Path, facts: dict[str, Any]) -> None:
+    """Save a picture with its figures in it, never half of it."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text(CHUNK, json.dumps(facts))
+    unfinished = path.with_name(f"{path.name}.part")
+    try:
+        image.image().save(unfinished, format="PNG", pnginfo=info)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def as_object(image: "OptimalImage", path: Path) -> dict[str, Any]:
@@ -156,4 +227,4 @@ def as_object(image: "OptimalImage", path: Path) -> dict[str, Any]:
     names = ("target", "preset", "seed", "score", "status", "steps", "seconds", "selectivity_rank", "robustness")
     facts = {name: getattr(image, name) for name in (*names, "probability")}
     verdict = None if image.verdict is None else {**vars(image.verdict), "agrees": image.verdict.agrees}
-    return {**facts, "judge": verdict, "picture": str(path)}
+    return {**facts, "judge": verdict, "picture": str(path), "caption": image.caption}
