@@ -1,5 +1,11 @@
 """What tests of several parts share."""
 
+import os
+
+# Before torch is imported, and for the processes that tests start: on small networks several threads mostly wait for
+# each other, and where something else runs they wait for long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest

@@ -91,7 +91,7 @@ def test_the_judge_is_asked_in_eval_mode_and_left_as_it_was():
 
 def test_its_verdict_stands_beside_a_class_image_and_in_its_caption():
     for answer, said in (((0.0, 9.0, 0.0, 0.0), "second agrees"), ((0.0, 0.0, 9.0, 0.0), "convinces only its own")):
-        image = optimum(small(), fs.class_evidence("goldfish"), preset=short(), judge=judge(*answer))
+        image = optimum(small(), fs.class_evidence("goldfish"), preset=short(2), judge=judge(*answer))
         assert str(image.verdict).startswith(said)
         assert str(image.verdict) in image.caption
 

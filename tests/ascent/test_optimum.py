@@ -213,9 +213,9 @@ def test_a_sum_of_classes_is_no_single_class():
 
 def test_a_class_by_number_is_that_number_also_where_classes_are_called_by_numbers():
     network = small(names=("3", "0", "1", "2"))
-    image = optimum(network, fs.class_evidence(3), preset=short())
+    image = optimum(network, fs.class_evidence(3), preset=short(2))
     assert image.target == "2"
-    named = optimum(network, fs.class_evidence("3"), preset=short())
+    named = optimum(network, fs.class_evidence("3"), preset=short(2))
     assert named.target == "3"
 
 
@@ -371,7 +371,7 @@ def test_the_caption_says_what_there_is_to_know_in_one_line():
     ):
         assert part in image.caption
     assert "\n" not in repr(image)
-    reached = optimum(small(), fs.class_evidence("dog"), preset=short())
+    reached = optimum(colours(), fs.class_evidence("red"), preset=short())
     assert f"probability {reached.probability:.4f}" in reached.caption
 
 
@@ -385,12 +385,12 @@ KINDS = [(1, (16, 20)), (24, (16, 20)), (3, (8, 8)), (1, (8, 8)), (3, (9, 50)), 
 @pytest.mark.parametrize("target", ["stem:1", "body:3", "class"])
 def test_grey_and_many_channels_8_by_8_and_non_square_inputs_have_optima(channels, size, target):
     network = small(channels=channels, size=size)
-    image = optimum(network, fs.class_evidence("dog") if target == "class" else target, preset=short())
+    image = optimum(network, fs.logit("dog") if target == "class" else target, preset=short(6))
     assert image.picture.shape[2] == channels
     assert all(side <= full for side, full in zip(image.picture.shape, size, strict=False))
     noise = np.random.default_rng(0).integers(0, 256, (50, *image.picture.shape), np.uint8)
     if target == "class":
-        answers = torch.from_numpy(hooked(network, "head", noise)).log_softmax(1).numpy()[:, 2]
+        answers = hooked(network, "head", noise)[:, 2]
     else:
         name, unit = target.split(":")
         layer = network.layer(name)
@@ -427,8 +427,8 @@ def test_a_network_in_training_has_the_same_optimum_and_stays_in_training():
     network.module.act.eval()
     before = trace_of(network.module)
     assert np.array_equal(optimum(network, "body:3", preset=short()).picture, expected)
-    optimum(network, fs.class_evidence("dog"), preset=short())
-    diverse_optima(network, "body:3", 2, preset=short())
+    optimum(network, fs.class_evidence("dog"), preset=short(2))
+    diverse_optima(network, "body:3", 2, preset=short(2))
     assert trace_of(network.module) == before
 
 

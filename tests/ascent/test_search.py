@@ -241,9 +241,8 @@ def test_the_network_is_left_as_it_was_by_a_search_that_breaks():
     assert trace_of(network.module) == before
 
 
-@pytest.mark.parametrize("name", ["features.3.expand3x3", "features.7.expand3x3"])
-def test_optima_of_squeezenet_beat_real_patches(shared, name):
-    network = fs.load(shared / "models/squeezenet1_1")
+def test_optima_of_squeezenet_beat_real_patches(shared):
+    network, name = fs.load(shared / "models/squeezenet1_1"), "features.7.expand3x3"
     layer = network.layer(name)
     canvas = fit_canvas(network, [layer])
     paths = sorted((shared / "images/imagenet_samples").glob("*.jpg"))[::25]
