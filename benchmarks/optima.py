@@ -177,13 +177,9 @@ def workers(python: str | None, model: str) -> Iterator[Ask | None]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (
         tempfile.TemporaryDirectory() as folder,
+        (Path(folder) / "said.txt").open("w+") as said,
         subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, env=environment
         ) as worker,
     ):
         assert worker.stdin is not None
@@ -196,7 +192,8 @@ def workers(python: str | None, model: str) -> Iterator[Ask | None]:
             print(json.dumps(request), file=requests, flush=True)
             line = answers.readline()
             if not line:
-                sys.exit(f"the peers' worker has ended; see what it says: {' '.join(command)}")
+                said.seek(0)
+                sys.exit(f"the peers' worker has ended with exit code {worker.wait()}: {said.read()[-1000:]}")
             answer = json.loads(line)
             if "error" in answer:
                 raise RuntimeError(answer["error"])

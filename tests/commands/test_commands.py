@@ -111,7 +111,7 @@ def test_inspect_writes_an_atlas_says_where_and_then_does_nothing(run, model, ph
     assert str(out_folder) in last
     assert "skipped 1 images (cat/broken.jpg" in last
     atlas = fs.Atlas(out_folder)
-    assert len(atlas.sheets()) == 4
+    assert len(atlas.sheets()) == 2 * 3
     assert all(sheet.exists() for sheet in atlas.sheets())
     assert sorted(atlas.images().label.dropna().unique()) == ["cat", "dog"]
     code, out, _ = run("inspect", model, "--images", photos, "--out", out_folder)
@@ -119,10 +119,10 @@ def test_inspect_writes_an_atlas_says_where_and_then_does_nothing(run, model, ph
     assert out.startswith("nothing to do")
 
 
-def test_inspect_without_images_shows_the_kernels(run, model, tmp_path):
-    code, _, _ = run("inspect", model, "--out", tmp_path / "x.atlas", "--kernel-scale", "layer")
+def test_inspect_without_images_shows_kernels_and_optima(run, model, tmp_path):
+    code, _, _ = run("inspect", model, "--out", tmp_path / "x.atlas", "--kernel-scale", "layer", "--steps", "2")
     assert code == 0
-    assert {sheet.lens for sheet in fs.Atlas(tmp_path / "x.atlas").records(_sheet())} == {"kernels"}
+    assert {sheet.lens for sheet in fs.Atlas(tmp_path / "x.atlas").records(_sheet())} == {"kernels", "optima"}
 
 
 def _sheet():

@@ -130,6 +130,20 @@ def test_run_again_it_goes_on_with_what_is_missing(run, model, tmp_path):
     assert path.stat().st_mtime_ns == before
 
 
+def test_an_animation_that_is_missing_is_made_and_diverse_images_go_on(run, model, tmp_path):
+    out = ("--steps", "2", "--out", tmp_path / "a")
+    assert run(model, "0:1", *out)[0] == 0
+    assert run(model, "0:1", "--gif", *out)[0] == 0
+    assert len(list((tmp_path / "a").glob("*.gif"))) == 1
+    diverse = ("--steps", "2", "--diverse", "3", "--out", tmp_path / "d")
+    assert run(model, "2:0", *diverse)[0] == 0
+    third = sorted((tmp_path / "d").iterdir())[2]
+    before = pixels(third)
+    third.unlink()
+    assert run(model, "2:0", *diverse)[0] == 0
+    assert pixels(third) == before
+
+
 def test_nothing_is_overwritten_without_force(run, model, tmp_path):
     out = ("--out", tmp_path / "a")
     assert run(model, "0:1", "--steps", "2", *out)[0] == 0

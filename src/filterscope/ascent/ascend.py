@@ -136,6 +136,18 @@ class Climber:
             return torch.autocast(device, dtype=torch.bfloat16)
         return nullcontext()
 
+    def check_regularisers(self) -> None:
+        """Refuse to regularise what is no pixels.
+
+        Raises:
+            FilterscopeError: if the recipe does.
+        """
+        if not self.recipe.regularisers:
+            return
+        shape = self.parametrisation.start(Dice([generator("shape", 0)])).shape[1:]
+        if tuple(shape) != (self.space.channels, *self.space.size):
+            raise FilterscopeError("regularisers change pixels: give the recipe the parametrisation pixels()")
+
     def slots(self) -> int:
         """How many images can ascend at once in the memory there is."""
         height, width = self.space.size
@@ -218,6 +230,7 @@ def ascend(
         return
     pixels = pixels_at_once(network.device, canvas.size, len(waiting))
     with worthwhile_threads(pixels), Climber(network, objective, canvas, recipe) as climber:
+        climber.check_regularisers()
         room = len(waiting) if objective.coupled else min(slots or climber.slots(), len(waiting))
         while waiting:
             try:

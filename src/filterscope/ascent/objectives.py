@@ -147,8 +147,16 @@ def constant(value: float) -> Objective:
 
 
 def as_objective(target: Target) -> Objective:
-    """An objective from what a user gave."""
-    return unit(target) if isinstance(target, str) else target
+    """An objective from what a user gave.
+
+    Raises:
+        FilterscopeError: if it is neither a unit's name nor an objective.
+    """
+    if isinstance(target, str):
+        return unit(target)
+    if not isinstance(target, Objective):
+        raise FilterscopeError(f"a target is a unit 'LAYER:INDEX' or an objective such as fs.unit(...), not {target!r}")
+    return target
 
 
 def unit(text: str, position: str = "centre") -> Objective:

@@ -163,6 +163,8 @@ def optimum(
     """
     network = network if isinstance(network, Network) else load(network)
     how = as_recipe(preset, steps)
+    if judge is not None and (isinstance(target, str) or as_objective(target).class_name is None):
+        raise FilterscopeError("a judge is asked about class images: give fs.class_evidence(NAME) as the target")
     single = target if isinstance(target, str) else None
     # A preset may drive the mean over the map: a unit given by name follows it.
     objective = unit_objective(single, how.position) if single else as_objective(target)

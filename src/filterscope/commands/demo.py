@@ -13,8 +13,8 @@ def demo(
 ) -> None:
     """Look into the bundled network with images drawn on the spot. Needs no network connection.
 
-    A small VGG-style network that tells drawn creatures apart: an atlas with every filter's kernel, statistics and
-    strongest patches, and a picture sheet per layer.
+    A small VGG-style network that tells drawn creatures apart: an atlas with every filter's kernel, statistics,
+    strongest patches and optimum, and a picture sheet per layer.
     """
     from filterscope import inspection
     from filterscope.commands.inspect import summary

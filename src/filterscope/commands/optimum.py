@@ -1,6 +1,7 @@
 """`filterscope optimum`: the image that a unit or a class would love to see."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,15 +152,17 @@ def already_made(orders: list[Order], settings: dict[str, Any], gif: bool) -> di
     made = {}
     for order in orders:
         found = [figures_in(path) for path in order.paths]
-        complete = all(path.with_suffix(".gif").exists() for path in order.paths) or not gif
-        if complete and all(facts is not None and facts["settings"] == settings for facts in found):
-            made[order] = [{key: facts[key] for key in facts if key != "settings"} for facts in found if facts]
-            continue
-        targets = [*order.paths, *(path.with_suffix(".gif") for path in order.paths if gif)]
-        if there := [path for path in targets if path.exists()]:
+        known = [facts for facts in found if facts is not None and facts["settings"] == settings]
+        others = [path for path, facts in zip(order.paths, found, strict=True) if path.exists() and facts not in known]
+        # An animation is written after its picture: one without is somebody else's.
+        alone = [path.with_suffix(".gif") for path in order.paths if gif and not path.exists()]
+        if strangers := [path for path in (*others, *alone) if path.exists()]:
             raise FilterscopeError(
-                f"{there[0]} exists already and was made otherwise; choose another --out or --seed, or give --force"
+                f"{strangers[0]} exists already and was made otherwise; choose another --out or --seed, or give --force"
             )
+        animated = all(path.with_suffix(".gif").exists() for path in order.paths) or not gif
+        if animated and len(known) == len(order.paths):
+            made[order] = [{key: facts[key] for key in facts if key != "settings"} for facts in known]
     return made
 
 
@@ -195,9 +198,9 @@ def make(
         images = [optimum(network, target, negative=order.negative, judge=judging, animate=gif, **how)]
     for image, path in zip(images, order.paths, strict=True):
         facts = as_object(image, path)
-        if gif:
-            image.save_animation(path_ready(path).with_suffix(".gif"))
         write(image, path_ready(path), {**facts, "settings": settings})
+        if gif:
+            image.save_animation(path.with_suffix(".gif"))
         yield facts
 
 
@@ -226,5 +229,7 @@ def as_object(image: "OptimalImage", path: Path) -> dict[str, Any]:
     """An image's figures as the JSON that `--json` prints."""
     names = ("target", "preset", "seed", "score", "status", "steps", "seconds", "selectivity_rank", "robustness")
     facts = {name: getattr(image, name) for name in (*names, "probability")}
+    # JSON knows no NaN.
+    facts["score"] = image.score if math.isfinite(image.score) else None
     verdict = None if image.verdict is None else {**vars(image.verdict), "agrees": image.verdict.agrees}
     return {**facts, "judge": verdict, "picture": str(path), "caption": image.caption}

@@ -9,7 +9,10 @@ R = TypeVar("R")
 
 @runtime_checkable
 class Engine(Protocol):
-    """Runs tasks anywhere; the answers come back in the order of the tasks, as soon as they are there."""
+    """Runs tasks anywhere; the answers come back in the order of the tasks, as soon as they are there.
+
+    Tasks come lazily: one that takes over the results of earlier ones is complete only when these have been taken.
+    """
 
     def run(self, tasks: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R]]:
         """Apply ``work`` to every task. ``work`` and tasks can be pickled; ``work`` is sent to each worker once."""

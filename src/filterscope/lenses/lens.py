@@ -50,6 +50,8 @@ class Workbench:
 class Stage:
     """Tasks that can run in any order or at once; the next stage begins when all are done.
 
+    A task that ``needs`` others comes after them in the list, and an engine asks for it when their results are taken.
+
     With ``fold``, each task's partial result is merged into that of the tasks before it, in order, so that only one is
     kept; ``fold`` must give the same bytes for the same two operands.
     """
