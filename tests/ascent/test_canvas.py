@@ -192,6 +192,20 @@ def test_a_canvas_for_several_layers_holds_each_ones_field_at_its_centre():
         assert check_values(network, layer, canvas) > 0
 
 
+@pytest.mark.parametrize("name", ["stem", "wide", "short", "depthwise"])
+@pytest.mark.parametrize("size", [64, 71, 85, None])
+def test_on_a_larger_canvas_the_centre_is_the_position_whose_field_is_nearest_to_the_middle(name, size):
+    network = opened(Block())
+    layer = network.layer(name)
+    canvas = fit_canvas(network, [layer], size=size, whole=size is None)
+    positions = map_of(network, layer, torch.zeros(1, 3, *canvas.size, dtype=torch.float64)).shape[2:]
+    for axis in (0, 1):
+        start, length, stride = (fact[axis] for fact in (layer.field_start, layer.field_size, layer.field_stride))
+        middles = start + stride * np.arange(positions[axis]) + (length - 1) / 2
+        away = np.abs(middles - (canvas.size[axis] - 1) / 2)
+        assert away[canvas.centres[name][axis]] == away.min()
+
+
 def test_the_first_layer_of_resnet_by_hand():
     # 7 x 7 with stride 2 and padding 3: the third position is the first that sees no padding, from pixel 1 to 7.
     network = opened(Block())
