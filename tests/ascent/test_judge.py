@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import filterscope as fs
 from filterscope.ascent import optimum
 from filterscope.ascent.judge import judge_class
-from filterscope.errors import BadImages, UnknownName
+from filterscope.errors import BadImages, FilterscopeError, UnknownName
 
 
 class Opinion(nn.Module):
@@ -96,8 +96,10 @@ def test_its_verdict_stands_beside_a_class_image_and_in_its_caption():
         assert str(image.verdict) in image.caption
 
 
-def test_units_are_not_judged():
-    assert optimum(small(), "body:0", preset=short(2), judge=judge(0.0, 1.0, 0.0, 0.0)).verdict is None
+def test_a_judge_of_anything_but_a_class_is_refused():
+    for target in ("body:0", fs.unit("body:0"), fs.logit("goldfish") - fs.logit("dog")):
+        with pytest.raises(FilterscopeError, match="asked about class images"):
+            optimum(small(), target, preset=short(2), judge=judge(0.0, 1.0, 0.0, 0.0))
 
 
 def test_a_judge_that_does_not_know_the_class_is_refused_before_the_work(monkeypatch):
