@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from small_networks import looks, small
 from torch import Tensor, nn
@@ -115,7 +115,8 @@ def chains(draw: st.DrawFn) -> nn.Sequential:
     return nn.Sequential(*modules, nn.Conv2d(4, 4, 1))
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+# A chain is short as it is: to make one that fails shorter yet takes minutes.
+@settings(max_examples=20, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(chains())
 def test_a_unit_has_the_same_value_on_its_canvas_and_the_canvas_is_the_smallest(module):
     torch.manual_seed(0)
