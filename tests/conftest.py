@@ -6,9 +6,17 @@ import os
 # each other, and where something else runs they wait for long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+NO_UPDATES = (
+    "--no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+)
+"""A browser that asks nobody anything, also where tests run as root."""
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +26,17 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the real models and photographs in {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser without a window; one for all tests, since two drivers cannot run at once in a thread."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("needs a browser: install chromium, e.g. with: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=NO_UPDATES.split())
+        yield browser
+        browser.close()

@@ -20,7 +20,10 @@ from filterscope.atlas.ledger import DATABASE
 from filterscope.errors import BadAtlas, BadImages, BadModel, UnknownName
 from filterscope.lenses import optima, scan
 
-TABLES = ("layer", "image", "label", "activation", "class_activation", "patch", "kernel", "optimum", "sheet", "lens")
+TABLES = (
+    "layer", "image", "label", "activation", "histogram", "class_activation", "relation", "patch", "kernel", "optimum",
+    "sheet", "lens",
+)  # fmt: skip
 
 
 def contents(folder: Path) -> dict[str, object]:
@@ -90,7 +93,7 @@ def test_interrupted_after_any_task_and_resumed_equals_uninterrupted(network, ph
     fs.inspect(network, photos, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
     tasks = len(expected["task"])
-    assert tasks == 2 + 4 + 2 + 2 * (2 + 1)
+    assert tasks == 2 + 4 + 2 + 1 + 2 * (2 + 1)
     for after in range(1, tasks + 1):
         with pytest.raises(Killed):
             fs.inspect(network, photos, tmp_path / f"cut{after}", watcher=Assassin(after))
@@ -157,7 +160,7 @@ def test_run_again_it_does_nothing(network, photos, tmp_path):
 def test_images_may_come_later_and_other_ones_are_refused(network, photos, tmp_path):
     fs.inspect(network, None, tmp_path / "a")
     atlas = fs.inspect(network, photos, tmp_path / "a")
-    assert set(atlas.lenses()) == {"kernels", "patches", "optima"}
+    assert set(atlas.lenses()) == {"kernels", "patches", "optima", "classes"}
     with pytest.raises(BadAtlas, match="other images"):
         fs.inspect(network, photos[:20], tmp_path / "a")
     assert len(fs.inspect(network, photos[:20], tmp_path / "a", force=True).images()) == 20

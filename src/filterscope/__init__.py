@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from filterscope.model import Network as Network
     from filterscope.model import load as load
     from filterscope.model import tap as tap
+    from filterscope.report.figure import figure as figure
+    from filterscope.report import write_report as write_report
 
 __version__ = "0.1.0"
 
@@ -50,6 +52,7 @@ PUBLIC = {
     "diverse_optima": "ascent.optimum",
     "diversity": "ascent.objectives",
     "energy": "ascent.objectives",
+    "figure": "report.figure",
     "inspect": "inspection",
     "likeness": "ascent.objectives",
     "load": "model",
@@ -62,6 +65,7 @@ PUBLIC = {
     "total_variation": "ascent.objectives",
     "unit": "ascent.objectives",
     "units": "ascent.objectives",
+    "write_report": "report",
 }
 """Public name -> where it lives. Fetched on first use: neither help nor reading an atlas waits for torch."""
 
@@ -81,6 +85,7 @@ __all__ = [
     "diverse_optima",
     "diversity",
     "energy",
+    "figure",
     "inspect",
     "likeness",
     "load",
@@ -93,6 +98,7 @@ __all__ = [
     "total_variation",
     "unit",
     "units",
+    "write_report",
 ]
 
 

@@ -16,11 +16,16 @@ from filterscope.engines import Engine, LocalEngine
 from filterscope.errors import BadImages, UnknownName
 from filterscope.images import ImageSource, open_images
 from filterscope.images.folder import Folder
-from filterscope.lenses import Kernels, Lens, Optima, Patches, Stage, Workbench, digest
+from filterscope.lenses import Classes, Kernels, Lens, Optima, Patches, Stage, Workbench, digest
 from filterscope.lenses.lens import nothing
 from filterscope.model import Network, load
 
-LENSES: dict[str, type[Lens]] = {"kernels": Kernels, "patches": Patches, "optima": Optima}
+LENSES: dict[str, type[Lens]] = {
+    "kernels": Kernels,
+    "patches": Patches,
+    "optima": Optima,
+    "classes": Classes,
+}
 """Every lens by its name, in the order in which they are used."""
 
 BATCH = {"cpu": 32}
@@ -118,7 +123,7 @@ def inspect(
         ]
         if unfinished:
             run = ledger.begin_run(identity, settings, versions())
-            ledger.write(*chosen)
+            ledger.write(*chosen, *network.graph())
             look = Look(ledger, engine or LocalEngine(), replace(bench, found=ledger.records), watcher)
             for lens in unfinished:
                 look.through(lens, chosen)

@@ -9,7 +9,19 @@ import pytest
 
 from filterscope.atlas import Atlas, Identity, open_ledger
 from filterscope.atlas.ledger import DATABASE
-from filterscope.atlas.records import Card, Image, Kernel, Layer, Patch, Picture, Result, Sheet, Task
+from filterscope.atlas.records import (
+    Card,
+    Histogram,
+    Image,
+    Kernel,
+    Layer,
+    Patch,
+    Picture,
+    Relation,
+    Result,
+    Sheet,
+    Task,
+)
 from filterscope.errors import BadAtlas, UnknownName
 
 NETWORK = Identity("net", "digest-of-net", "photos", "digest-of-photos")
@@ -171,6 +183,29 @@ def test_an_unknown_layer_is_answered_with_the_nearest(tmp_path):
         ledger.write(LAYER)
     with pytest.raises(UnknownName, match="did you mean 'conv1'"):
         Atlas(tmp_path / "a").units("conv2")
+
+
+def test_a_histogram_is_read_as_numpy_gives_one_and_relations_most_alike_first(tmp_path):
+    with open_ledger(tmp_path / "a", NETWORK) as ledger:
+        ledger.write(
+            LAYER,
+            Histogram("conv1", 1, "image", 0.25, -2, (3, 0, 5)),
+            *(Relation("conv1", 0, "response", other, r) for other, r in ((3, 0.5), (1, 0.25), (2, 0.75), (4, 0.5))),
+        )
+    atlas = Atlas(tmp_path / "a")
+    counts, edges = atlas.histogram("conv1", 1)
+    assert counts.tolist() == [3, 0, 5]
+    assert edges.tolist() == [-0.5, -0.25, 0.0, 0.25]
+    assert atlas.relations().other.tolist() == atlas.relations("conv1").other.tolist() == [2, 3, 4, 1]
+    for wrong, told in (
+        (("conv2", 1), "did you mean 'conv1'"),
+        (("conv1", 2), "it has 0 to 1"),
+        (("conv1", 1, "images"), "did you mean 'image'"),
+    ):
+        with pytest.raises(UnknownName, match=told):
+            atlas.histogram(*wrong)
+    with pytest.raises(BadAtlas, match=r"no histograms of conv1.*inspect --images"):
+        atlas.histogram("conv1", 1, "position")
 
 
 def test_any_sqlite_tool_reads_the_tables(tmp_path):

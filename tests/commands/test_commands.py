@@ -4,7 +4,6 @@ import io
 import json
 import pickle
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 import filterscope as fs
-from filterscope.commands import main
 
 BUILD = """
 from torch import nn
@@ -55,31 +53,6 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the program as a user does: exit code, what it prints, what it says on standard error."""
-
-    def program(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["filterscope", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return program
-
-
-def refused(outcome: tuple[int, str, str], *words: str) -> None:
-    """Check that a mistake was answered with exit code 2 and one line that holds ``words``."""
-    code, out, err = outcome
-    assert code == 2, err
-    assert not out
-    assert "Traceback" not in err
-    assert len(err.strip().splitlines()) == 1, err
-    for word in words:
-        assert word in err
-
-
 def test_layers_as_json_has_the_promised_keys(run, model):
     code, out, _ = run("layers", model, "--json")
     assert code == 0
@@ -106,12 +79,13 @@ def test_inspect_writes_an_atlas_says_where_and_then_does_nothing(run, model, ph
     out_folder = tmp_path / "x.atlas"
     code, out, err = run("inspect", model, "--images", photos, "--out", out_folder)
     assert (code, err) == (0, "")
-    last = out.strip().splitlines()[-1]
+    last, report = out.strip().splitlines()
+    assert report.startswith(f"wrote {tmp_path / 'x.report/index.html'}: 2 layers, 10 units")
     assert last.startswith("wrote 2 layers, 10 units, 12 images")
     assert str(out_folder) in last
     assert "skipped 1 images (cat/broken.jpg" in last
     atlas = fs.Atlas(out_folder)
-    assert len(atlas.sheets()) == 2 * 3
+    assert len(atlas.sheets()) == 2 * 3 + 1, "a sheet a layer and lens, and one of the images"
     assert all(sheet.exists() for sheet in atlas.sheets())
     assert sorted(atlas.images().label.dropna().unique()) == ["cat", "dog"]
     code, out, _ = run("inspect", model, "--images", photos, "--out", out_folder)
@@ -139,33 +113,33 @@ def test_an_npz_is_looked_at(run, model, tmp_path):
     assert "10 images" in out
 
 
-def test_a_wrong_layer_name_offers_the_nearest(run, model, photos, tmp_path):
+def test_a_wrong_layer_name_offers_the_nearest(run, refused, model, photos, tmp_path):
     outcome = run("inspect", model, "--images", photos, "--out", tmp_path / "a", "--layers", "O")
     refused(outcome, "no layer 'O'", "filterscope layers")
 
 
-def test_a_wrong_lens_or_scale_offers_the_nearest(run, model, photos, tmp_path):
+def test_a_wrong_lens_or_scale_offers_the_nearest(run, refused, model, photos, tmp_path):
     refused(
         run("inspect", model, "--images", photos, "--out", tmp_path / "a", "--lens", "patchs"), "did you mean 'patches'"
     )
     refused(run("inspect", model, "--out", tmp_path / "a", "--kernel-scale", "units"), "did you mean 'unit'")
 
 
-def test_a_wrong_model_offers_the_nearest(run, tmp_path):
+def test_a_wrong_model_offers_the_nearest(run, refused, tmp_path):
     refused(run("layers", "torchvision:resnet19"), "did you mean", "resnet18")
     refused(run("layers", "torchvison:resnet18"), "torchvision:resnet18")
     refused(run("layers", tmp_path / "nowhere"), "nowhere", "model.toml")
     refused(run("layers", tmp_path), "model.toml")
 
 
-def test_a_folder_without_images_is_told(run, model, tmp_path):
+def test_a_folder_without_images_is_told(run, refused, model, tmp_path):
     (tmp_path / "empty").mkdir()
     refused(run("inspect", model, "--images", tmp_path / "empty", "--out", tmp_path / "a"), "empty", ".jpg")
     refused(run("inspect", model, "--images", tmp_path / "gone", "--out", tmp_path / "a"), "gone")
     assert not (tmp_path / "a").exists()
 
 
-def test_unreadable_weights_are_told(run, model):
+def test_unreadable_weights_are_told(run, refused, model):
     (model / "w.safetensors").write_bytes(b"\x00" * 100)
     refused(run("layers", model), "w.safetensors")
     (model / "w.safetensors").unlink()
@@ -179,7 +153,7 @@ class Malicious:
         return (Path.touch, (Path(__file__).with_name("ran-code"),))
 
 
-def test_a_pickle_that_wants_to_run_code_is_refused_and_runs_none(run, model):
+def test_a_pickle_that_wants_to_run_code_is_refused_and_runs_none(run, refused, model):
     buffer = io.BytesIO()
     torch.save({"a": torch.zeros(1)}, buffer)
     buffer.seek(0)
@@ -192,7 +166,7 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_runs_none(run, model):
     assert not Path(__file__).with_name("ran-code").exists()
 
 
-def test_weights_that_do_not_fit_say_which_keys(run, model):
+def test_weights_that_do_not_fit_say_which_keys(run, refused, model):
     save_file(
         {"0.weight": torch.zeros(4, 3, 5, 5), "0.bias": torch.zeros(4), "odd": torch.zeros(1)}, model / "w.safetensors"
     )
@@ -207,12 +181,12 @@ def test_weights_that_do_not_fit_say_which_keys(run, model):
         ("missing", ["missing"]),
     ],
 )
-def test_networks_that_cannot_be_looked_into_are_told(run, model, builder, words):
+def test_networks_that_cannot_be_looked_into_are_told(run, refused, model, builder, words):
     (model / "model.toml").write_text(f'builder = "build.py:{builder}"\ninput_size = [16, 20]\n')
     refused(run("layers", model), *words)
 
 
-def test_an_out_that_exists_is_not_overwritten(run, model, photos, tmp_path):
+def test_an_out_that_exists_is_not_overwritten(run, refused, model, photos, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.txt").write_text("precious")
@@ -222,7 +196,7 @@ def test_an_out_that_exists_is_not_overwritten(run, model, photos, tmp_path):
     assert (mine / "thesis.txt").read_text() == "precious"
 
 
-def test_an_atlas_of_another_network_is_not_overwritten_without_force(run, model, photos, tmp_path):
+def test_an_atlas_of_another_network_is_not_overwritten_without_force(run, refused, model, photos, tmp_path):
     out = tmp_path / "x.atlas"
     assert run("inspect", model, "--images", photos, "--out", out)[0] == 0
     shutil.copytree(model, tmp_path / "other")
@@ -236,7 +210,7 @@ def test_an_atlas_of_another_network_is_not_overwritten_without_force(run, model
     assert run("inspect", tmp_path / "other", "--images", photos, "--out", out, "--force")[0] == 0
 
 
-def test_unknown_options_and_devices_end_with_code_2(run, model, tmp_path):
+def test_unknown_options_and_devices_end_with_code_2(run, refused, model, tmp_path):
     assert run("inspect", model, "--imagse", "x")[0] == 2
     assert run("inspect", model, "--patches", "0")[0] == 2
     refused(run("inspect", model, "--device", "gpu", "--out", tmp_path / "a"), "gpu", "cuda")

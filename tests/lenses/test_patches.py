@@ -10,6 +10,7 @@ from torch import nn
 import filterscope as fs
 from filterscope.atlas.records import Activation, Patch
 from filterscope.errors import BadImages, FilterscopeError
+from filterscope.lenses import scan
 
 
 class Branchy(nn.Module):
@@ -100,6 +101,31 @@ def test_only_the_pixels_of_a_patch_box_decide_the_activation(network, photos, t
         )
         assert kept == pytest.approx(patch.activation, rel=1e-5)
         assert changed != pytest.approx(patch.activation, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["stem", "twice", "wide"])
+def test_histograms_and_relations_are_those_of_plain_hooks(network, photos, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(scan, "CHUNK", 8)
+    atlas = inspected(network, photos, tmp_path, batch_size=3)
+    maps = by_hand(network, photos, {"stem": "norm"}.get(name, name))
+    peaks = np.array([[max(call[unit].max() for call in calls) for unit in range(len(calls[0]))] for calls in maps])
+    for unit in range(peaks.shape[1]):
+        counts, edges = atlas.histogram(name, unit)
+        # Where a value lies at an edge, its last digit decides; none of these does.
+        assert counts.tolist() == np.histogram(peaks[:, unit].astype(float), edges)[0].tolist()
+        assert counts.sum() == len(photos)
+        counts, edges = atlas.histogram(name, unit, of="position")
+        assert counts.sum() == 9 * len(photos) * len(maps[0])
+        everything = np.concatenate([call[unit].ravel() for calls in maps for call in calls])
+        share = counts[edges[:-1] >= 0].sum() / counts.sum()
+        assert share == pytest.approx((everything >= 0).mean(), abs=0.12)
+    expected = np.corrcoef(peaks.T.astype(float))
+    frame = atlas.relations(name)
+    assert len(frame) == len(expected) * (len(expected) - 1)
+    for unit, rows in frame.groupby("unit"):
+        assert rows.similarity.is_monotonic_decreasing
+        np.testing.assert_allclose(rows.similarity, expected[unit, rows.other], atol=1e-4)
+    assert set(frame.kind) == {"response"}
 
 
 def test_batch_size_and_workers_change_nothing(network, photos, tmp_path):

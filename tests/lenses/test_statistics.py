@@ -137,3 +137,40 @@ def test_memory_layout_and_precision_change_no_place(maps, layout):
     np.testing.assert_array_equal(seen.image, expected.image)
     np.testing.assert_array_equal(seen.y, expected.y)
     np.testing.assert_allclose(seen.mean, expected.mean, rtol=1e-5)
+
+
+def test_histograms_and_likeness_are_of_each_images_largest_and_of_positions_of_all_calls():
+    rng = torch.Generator().manual_seed(5)
+    calls = [torch.randn(40, 3, 3, 4, generator=rng) * 5, torch.randn(40, 1, 2, 4, generator=rng)]
+    one = UnitStatistics(4, 2)
+    for start in (0, 13, 26):
+        stop = 40 if start == 26 else start + 13
+        reader = BatchReader(one, range(start, stop), None)
+        for number, maps in enumerate(calls):
+            given = maps[start:stop].clone()
+            reader.read(number, given)
+            # As a ReLU in place after the layer would.
+            given.relu_()
+        reader.finish()
+    one = unpack(pack({"a": one}))["a"]
+    every = np.concatenate([maps.numpy().reshape(40, -1, 4) for maps in calls], axis=1)
+    peaks = every.max(1)
+    # Maps of up to three by three positions are taken whole.
+    for histograms, values in ((one.image_values, peaks), (one.position_values, every.reshape(-1, 4))):
+        for unit in range(4):
+            width, first, counts = histograms.of(unit)
+            edges = (first + np.arange(len(counts) + 1)) * width
+            assert list(counts) == np.histogram(values[:, unit].astype(float), edges)[0].tolist()
+            assert sum(counts) == len(values)
+    correlation = np.corrcoef(peaks.T.astype(float))
+    found = list(one.likeness.most_alike(8))
+    assert len(found) == 4 * 3
+    for unit, other, similarity in found:
+        assert similarity == pytest.approx(correlation[unit, other], abs=2e-6)
+
+
+def test_a_layer_that_a_batch_does_not_reach_counts_nothing():
+    one = UnitStatistics(2, 1)
+    BatchReader(one, [0, 1], None).finish()
+    assert not one.image_values.counts.any()
+    assert one.likeness.images == 0

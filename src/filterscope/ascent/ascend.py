@@ -1,9 +1,10 @@
 """The ascent: many images at once, each with its own random numbers, its own age and its own end."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,14 +18,13 @@ from filterscope.ascent.memory import memory_kept, pixels_at_once, slots_that_fi
 from filterscope.ascent.objectives import OUTPUT, Objective, Reading, Score, layers_of
 from filterscope.ascent.optimisers import State
 from filterscope.ascent.parametrisations import Parametrisation, Space
+from filterscope.ascent.reading import maps_of, network_input
 from filterscope.ascent.recipes import Recipe
 from filterscope.ascent.threads import worthwhile_threads
 from filterscope.ascent.transforms import centre_crop
 from filterscope.atlas.records import Layer, Pair
 from filterscope.errors import FilterscopeError
-from filterscope.images.tensors import standardise
 from filterscope.model import Network, tap
-from filterscope.model.layers import units_last
 from filterscope.model.running import one_line
 
 AGAIN = 2
@@ -63,6 +63,32 @@ class Ascent:
     frames: list[UInt8[np.ndarray, "height width channel"]] = field(default_factory=list)
 
 
+@runtime_checkable
+class Attempt(Protocol):
+    """A dataclass that says what an ascent has cost."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def steps(self) -> int:
+        """Steps made."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Processor time."""
+        ...
+
+
+AnyAttempt = TypeVar("AnyAttempt", bound=Attempt)
+
+
+def better(one: AnyAttempt, other: AnyAttempt, value: Callable[[AnyAttempt], float]) -> AnyAttempt:
+    """The one with the larger value; both have cost time."""
+    chosen = other if value(other) > value(one) else one
+    return replace(chosen, steps=one.steps + other.steps, seconds=one.seconds + other.seconds)
+
+
 class Climber:
     """A network opened for the ascent of one objective. A context manager; leaves no trace on the network.
 
@@ -71,6 +97,8 @@ class Climber:
 
     def __init__(self, network: Network, objective: Objective, canvas: Canvas, recipe: Recipe) -> None:
         self.network, self.objective, self.canvas, self.recipe = network, objective, canvas, recipe
+        # Looking them up goes through all weights: at every step it would take a fifth of the time of small images.
+        self.device, self.dtype = network.device, network.dtype
         self.score: Score = objective.bind(network)
         self.layers: list[Layer] = layers_of(network, objective)
         self.whole_pass = OUTPUT in objective.layers
@@ -79,7 +107,7 @@ class Climber:
             with_margin(canvas.size, recipe),
             preprocessing.channel_count,
             preprocessing.channels in ("RGB", "BGR"),
-            network.device,
+            self.device,
         )
         self.parametrisation: Parametrisation = recipe.parametrise(self.space)
         self.transform = recipe.transform(canvas.size)
@@ -107,8 +135,7 @@ class Climber:
 
     def maps(self, images: Tensor) -> dict[str, Tensor]:
         """The responses of the layers that the objective reads, in float32."""
-        x = standardise(images, self.network.preprocessing).to(self.network.dtype)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = network_input(images, self.network.preprocessing, self.dtype)
         with self.precision():
             try:
                 outputs = self.read(x) if self.layers or self.whole_pass else {}
@@ -117,12 +144,7 @@ class Climber:
             except RuntimeError as error:
                 size = " x ".join(map(str, x.shape))
                 raise FilterscopeError(f"the network refuses an input of {size}: {one_line(error)}") from error
-        maps = {}
-        for layer in self.layers:
-            output = outputs[layer.observed]
-            maps[layer.name] = (
-                units_last(output[0] if isinstance(output, tuple) else output, layer).movedim(3, 1).float()
-            )
+        maps = {layer.name: maps_of(outputs, layer) for layer in self.layers}
         if self.whole_pass:
             answer = outputs[OUTPUT]
             assert isinstance(answer, Tensor)
@@ -131,9 +153,8 @@ class Climber:
 
     def precision(self) -> AbstractContextManager[object]:
         """Reduced where the recipe allows it and the device gains by it."""
-        device = self.network.device.type
-        if self.recipe.reduced and device == "cuda" and self.network.dtype == torch.float32:
-            return torch.autocast(device, dtype=torch.bfloat16)
+        if self.recipe.reduced and self.device.type == "cuda" and self.dtype == torch.float32:
+            return torch.autocast("cuda", dtype=torch.bfloat16)
         return nullcontext()
 
     def check_regularisers(self) -> None:
@@ -154,13 +175,13 @@ class Climber:
 
         def step(count: int) -> Tensor:
             noise = Dice([generator("memory", number) for number in range(count)])
-            variables = self.parametrisation.start(noise).to(self.network.device).requires_grad_()
+            variables = self.parametrisation.start(noise).to(self.device).requires_grad_()
             images = self.transform(self.parametrisation.image(variables), noise, torch.zeros(count))
             with torch.enable_grad():
                 return self.scores(images, torch.zeros(count, dtype=torch.long, device=images.device))
 
         with torch.enable_grad():
-            return slots_that_fit(step, self.network.device, (height, width))
+            return slots_that_fit(step, self.device, (height, width))
 
 
 def with_margin(size: Pair, recipe: Recipe) -> Pair:
@@ -344,7 +365,7 @@ def beginnings(climber: Climber, jobs: Sequence[Job], dice: Sequence[torch.Gener
         if job.start is not None:
             image = torch.from_numpy(np.ascontiguousarray(job.start)).movedim(2, 0)[None].float() / 255
             variables[row] = parametrisation.variables(image)[0]
-    return variables.to(climber.network.device)
+    return variables.to(climber.device)
 
 
 def refill(climber: Climber, active: Slots, jobs: Sequence[Job]) -> None:

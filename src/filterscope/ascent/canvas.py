@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
+from filterscope.ascent.reading import maps_of
 from filterscope.atlas.records import Layer, Pair
 from filterscope.errors import BadModel
 from filterscope.model import Network, tap
-from filterscope.model.layers import units_last
 from filterscope.model.running import one_line
 
 
@@ -108,9 +108,7 @@ def centres(network: Network, layers: Sequence[Layer], size: Pair) -> dict[str, 
         except Exception as error:
             raise BadModel(f"the network refuses an input of {size[0]} x {size[1]}: {one_line(error)}") from error
     for layer in layers:
-        output = outputs[layer.observed]
-        maps = units_last(output[0] if isinstance(output, tuple) else output, layer)
-        rows, columns = maps.shape[1:3]
+        rows, columns = maps_of(outputs, layer).shape[2:]
         found[layer.name] = (middle(layer, 0, size[0], rows), middle(layer, 1, size[1], columns))
     return found
 

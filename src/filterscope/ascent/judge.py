@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from filterscope.ascent.objectives import class_number, is_distribution
 from filterscope.errors import UnknownName
 from filterscope.images.preprocessing import fit
 from filterscope.images.tensors import normalise
 from filterscope.model import Network
-from filterscope.model.running import evaluating, tensors_in
+from filterscope.model.running import buffers_kept, evaluating, tensors_in
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,20 @@ def judged_class(judge: Network, name: str) -> int:
     return class_number(judge, name)
 
 
+def probabilities(network: Network, picture: UInt8[np.ndarray, "height width channel"]) -> Float[Tensor, "class"]:
+    """The network's probabilities for a picture of its input size; one that gives logits goes through a softmax.
+
+    Raises:
+        BadImages: if the picture's channels do not fit it.
+    """
+    x = normalise(picture[None], network.preprocessing, device=network.device, dtype=network.dtype)
+    with evaluating(network.module), buffers_kept(network.module), torch.no_grad():
+        answer = next(tensors_in(network.module(x))).float()
+    answer = answer.flatten(2).mean(2) if answer.ndim > 2 else answer
+    shares: Tensor = (answer if is_distribution(answer) else answer.softmax(1))[0]
+    return shares
+
+
 def judge_class(judge: Network, name: str, picture: UInt8[np.ndarray, "height width channel"]) -> Verdict:
     """Ask ``judge`` what it sees; the picture is fitted to it.
 
@@ -54,11 +69,7 @@ def judge_class(judge: Network, name: str, picture: UInt8[np.ndarray, "height wi
         BadImages: if the picture's channels do not fit it.
     """
     number = judged_class(judge, name)
-    x = normalise(fit(picture, judge.preprocessing)[None], judge.preprocessing, device=judge.device, dtype=judge.dtype)
-    with evaluating(judge.module), torch.no_grad():
-        answer = next(tensors_in(judge.module(x))).float()
-    answer = answer.flatten(2).mean(2) if answer.ndim > 2 else answer
-    shares = (answer if is_distribution(answer) else answer.softmax(1))[0]
+    shares = probabilities(judge, fit(picture, judge.preprocessing))
     first = int(shares.argmax())
     return Verdict(
         judge.name or type(judge.module).__name__,

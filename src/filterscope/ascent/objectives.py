@@ -2,19 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from filterscope.atlas.records import Pair
+from filterscope.ascent.reading import maps_of
+from filterscope.atlas.records import Layer, Pair
 from filterscope.errors import FilterscopeError, UnknownName
 from filterscope.images.preprocessing import fit
 from filterscope.images.tensors import normalise
 from filterscope.model import Network, tap
-from filterscope.model.layers import units_last
 
 OUTPUT = ""
 """Stands among the layers for the network's answer."""
@@ -377,8 +376,7 @@ def likeness(layer: str, image: UInt8[np.ndarray, "height width channel"], *, co
         pixels = fit(image, network.preprocessing)[None]
         x = normalise(pixels, network.preprocessing, device=network.device, dtype=network.dtype)
         with tap(network.module, [found.observed], calls={found.observed: found.calls}) as read, torch.no_grad():
-            output = read(x)[found.observed]
-        wanted = units_last(output[0] if isinstance(output, tuple) else output, found).movedim(3, 1).float()
+            wanted = maps_of(read(x), found)
         wanted = wanted / wanted.norm().clamp_min(1e-12)
         return lambda reading: aligned(reading.maps[layer], wanted, cosine)
 
@@ -422,7 +420,7 @@ def total_variation() -> Objective:
     return Objective("total variation", (), bind=lambda _network: score)
 
 
-def layers_of(network: Network, objective: Objective) -> list[Any]:
+def layers_of(network: Network, objective: Objective) -> list[Layer]:
     """The layers that an objective reads, described; the network's answer is none.
 
     Raises:

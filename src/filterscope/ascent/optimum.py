@@ -12,9 +12,9 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from filterscope.ascent.ascend import Ascent, Climber, Job, ascend, quantised, seen, with_margin
+from filterscope.ascent.ascend import Ascent, Climber, Job, ascend, better, quantised, seen, with_margin
 from filterscope.ascent.canvas import Canvas, fit_canvas
-from filterscope.ascent.judge import Verdict, judge_class, judged_class
+from filterscope.ascent.judge import Verdict, judge_class, judged_class, probabilities
 from filterscope.ascent.objectives import (
     OUTPUT,
     Objective,
@@ -22,9 +22,7 @@ from filterscope.ascent.objectives import (
     as_objective,
     class_number,
     diversity,
-    is_distribution,
     layers_of,
-    logit,
 )
 from filterscope.ascent.objectives import unit as unit_objective
 from filterscope.ascent.quality import measure
@@ -178,7 +176,7 @@ def optimum(
         # Noise may leave every gate below closed: other noise may not.
         again = [replace(jobs[0], key=f"{wanted.name}|second start")]
         other = climb_to(network, wanted, canvas, how, again, animate)[0]
-        image = other if other.score > image.score else image
+        image = better(image, other, lambda tried: tried.score)
     if single and not negative:
         return with_unit_figures(network, single, canvas, image)
     return replace(image, picture=seen(image.picture[None], canvas.size)[0])
@@ -333,35 +331,18 @@ def reach_class(
     if judge is not None:
         # Before the work: a judge of other classes is of no use after it.
         judged_class(judge, label)
-    best, spent, steps = None, 0.0, 0
+    best: OptimalImage | None = None
     for again in range(CLASS_TRIES):
         longer = replace(how, steps=how.steps * (again + 1))
         tried = replace(job, key=job.key if not again else f"{job.key}|start {again + 1}")
         image = climb_to(network, objective, canvas, longer, [tried], animate)[0]
         image = replace(image, picture=seen(image.picture[None], canvas.size)[0], target=label)
-        image = replace(image, probability=probability(network, image.picture, number))
-        spent, steps = spent + image.seconds, steps + image.steps
-        if best is None or (image.probability or 0) > (best.probability or 0):
-            best = image
+        image = replace(image, probability=float(probabilities(network, image.picture)[number]))
+        best = image if best is None else better(best, image, lambda tried: tried.probability or 0)
         if (best.probability or 0) >= CERTAIN:
             break
     assert best is not None
     # Without a majority the picture is not one of that class.
     status = "not reached" if (best.probability or 0) < 0.5 and best.status != "not finite" else best.status
     verdict = judge_class(judge, label, best.picture) if judge is not None else None
-    return replace(best, seconds=spent, steps=steps, status=status, verdict=verdict)
-
-
-def probability(network: Network, picture: UInt8[np.ndarray, "height width channel"], number: int) -> float:
-    """Of a class, for one picture."""
-    return float(answers(network, picture)[number])
-
-
-def answers(network: Network, picture: UInt8[np.ndarray, "height width channel"]) -> NDArray[np.float32]:
-    """The network's probabilities for one picture, (class); one that gives logits goes through a softmax."""
-    objective = logit(0)
-    canvas = Canvas(network.preprocessing.input_size, {}, network.preprocessing.input_size)
-    images = torch.from_numpy(picture[None]).to(network.device).movedim(3, 1).float() / 255
-    with Climber(network, objective, canvas, replace(recipe("quick"), reduced=False)) as climber, torch.no_grad():
-        answer = climber.maps(images)[OUTPUT]
-    return np.asarray((answer if is_distribution(answer) else answer.softmax(1))[0].cpu().numpy())
+    return replace(best, status=status, verdict=verdict)

@@ -13,9 +13,9 @@ from torchvision.transforms.functional import gaussian_blur
 
 from filterscope.ascent.canvas import Canvas
 from filterscope.ascent.memory import SLOTS, SLOTS_ELSEWHERE, memory_kept
+from filterscope.ascent.reading import maps_of, network_input
 from filterscope.ascent.transforms import centre_crop
 from filterscope.atlas.records import Layer
-from filterscope.images.tensors import standardise
 from filterscope.model import Network, tap
 from filterscope.model.layers import units_last
 
@@ -49,12 +49,10 @@ def measure(network: Network, layer: Layer, canvas: Canvas, pictures: Pictures, 
     with tap(network.module, [layer.observed], calls={layer.observed: layer.calls}) as read, memory_kept():
 
         def responses(images: Tensor) -> NDArray[np.float32]:
-            x = standardise(images, network.preprocessing).to(network.dtype)
+            y, x = canvas.centres[layer.name]
             with torch.no_grad():
-                output = read(x.contiguous(memory_format=torch.channels_last))[layer.observed]
-            maps = units_last(output[0] if isinstance(output, tuple) else output, layer)
-            y, x_ = canvas.centres[layer.name]
-            return np.asarray(maps[:, y, x_].float().cpu().numpy())
+                maps = maps_of(read(network_input(images, network.preprocessing, network.dtype)), layer)
+            return np.asarray(maps[:, :, y, x].cpu().numpy())
 
         clean, kept = [], []
         for batch, chosen in batches(network, pictures, units):
@@ -136,8 +134,8 @@ class Path:
                     for number in by_module[module] if call == 0 else ():
                         parts[number] = units_last(output, self.layers[number]).float().mean((1, 2))
 
-                x = standardise(centre_crop(batch, canvas.size), network.preprocessing).to(network.dtype)
-                read.visit(x.contiguous(memory_format=torch.channels_last), visit)
+                seen = centre_crop(batch, canvas.size)
+                read.visit(network_input(seen, network.preprocessing, network.dtype), visit)
                 for number, mean in parts.items():
                     z = (mean.cpu().double().numpy() - self.mean[number]) / np.maximum(self.std[number], 1e-12)
                     found[number].append(z)

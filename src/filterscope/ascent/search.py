@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from filterscope.ascent.ascend import Ascent, Job, ascend, quantised
+from filterscope.ascent.ascend import Ascent, Job, ascend, better, quantised
 from filterscope.ascent.canvas import Canvas
 from filterscope.ascent.memory import pixels_at_once
 from filterscope.ascent.objectives import units as units_objective
@@ -68,6 +68,10 @@ def known(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
+def no_tick(amount: int) -> None:
+    """Nobody is told: no one listens, or second starts are no further units."""
+
+
 def search(
     network: Network,
     layer: Layer,
@@ -79,7 +83,7 @@ def search(
     natural: Mapping[int, float | None] | None = None,
     patches: Mapping[int, NDArray[np.uint8]] | None = None,
     path: Path | None = None,
-    tick: Callable[[int], None] = lambda amount: None,
+    tick: Callable[[int], None] = no_tick,
 ) -> list[Stimulus]:
     """Find a stimulus for every unit and seed, ordered by unit and then by rank.
 
@@ -126,16 +130,12 @@ def searched(
         for begun in ("patch", "noise"):
             chosen = [job for job in again if (job.start is not None) == (begun == "patch")]
             for key, one in run(network, layer, canvas, recipe, units, chosen, begun, no_tick).items():
-                found[key] = better(found[key], one)
+                found[key] = better(found[key], one, lambda tried: tried.activation)
     settled = [replace(one, natural=natural.get(unit)) for (unit, _), one in sorted(found.items())]
     settled = with_agreement([judged(one) for one in settled], units)
     settled = with_path(network, canvas, settled, patches, path)
     told.rest()
     return settled
-
-
-def no_tick(amount: int) -> None:
-    """Second starts are no further units."""
 
 
 class Progress:
@@ -208,12 +208,6 @@ def run(
 def finite(value: float) -> float:
     """The number; the lowest there is for NaN, which would compare with nothing."""
     return value if math.isfinite(value) else float(np.finfo(np.float32).min)
-
-
-def better(one: Stimulus, other: Stimulus) -> Stimulus:
-    """The one with the larger activation; both have cost time."""
-    chosen = other if other.activation > one.activation else one
-    return replace(chosen, steps=one.steps + other.steps, seconds=one.seconds + other.seconds)
 
 
 def judged(one: Stimulus) -> Stimulus:

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from filterscope.atlas import schema
+from filterscope.atlas import schema, views
 from filterscope.atlas.previous import DATABASE
-from filterscope.atlas.records import ClassActivation, Image, Kernel, Label, Layer, Optimum, Patch, Record, Sheet
+from filterscope.atlas.records import (
+    AnyRecord,
+    ClassActivation,
+    ClassImage,
+    Histogram,
+    Image,
+    Kernel,
+    Label,
+    Layer,
+    Node,
+    Optimum,
+    Patch,
+    Record,
+    Sheet,
+)
 from filterscope.errors import BadAtlas, UnknownName
 
 if TYPE_CHECKING:
     import pandas
+
+Drawn = Patch | Kernel | Optimum | ClassImage | Image
+"""Records that say where their picture is."""
 
 
 class Atlas:
@@ -68,7 +85,12 @@ class Atlas:
         with self._connect() as connection:
             return pandas.read_sql_query(sql, connection, params=parameters)
 
-    def records(self, kind: type[schema.AnyRecord], **where: Any) -> list[schema.AnyRecord]:
+    def rows(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Any SQL question, as plain rows: for those who do without pandas."""
+        with self._connect() as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def records(self, kind: type[AnyRecord], /, **where: Any) -> list[AnyRecord]:
         """The records of one table, in the order of their key; ``where`` gives values that columns must have."""
         condition = " AND ".join(f'"{name}" = ?' for name in where) or "1"
         order = ", ".join(kind.key)
@@ -76,7 +98,7 @@ class Atlas:
         with self._connect() as connection:
             return [schema.from_row(kind, row) for row in connection.execute(sql, tuple(where.values()))]
 
-    def frame(self, kind: type[Record], **where: Any) -> "pandas.DataFrame":
+    def frame(self, kind: type[Record], /, **where: Any) -> "pandas.DataFrame":
         """The records of one table as a frame, one column a field."""
         import pandas
 
@@ -93,6 +115,10 @@ class Atlas:
     def layers(self) -> "pandas.DataFrame":
         """One row a layer, in execution order."""
         return self.frame(Layer).sort_values("position", ignore_index=True)
+
+    def nodes(self) -> "pandas.DataFrame":
+        """One row a node of the network's graph, in execution order; `inputs`: the ids of the nodes that it takes."""
+        return self.frame(Node)
 
     def units(self, layer: str | None = None) -> "pandas.DataFrame":
         """One row a unit, in the order of the layers: activation statistics and kernel figures."""
@@ -117,6 +143,40 @@ class Atlas:
           WHERE (? IS NULL OR layer = ?) AND (? IS NULL OR unit = ?) ORDER BY layer, unit, rank"""
         return self.query(sql, (layer, layer, unit, unit))
 
+    def relations(self, layer: str | None = None) -> "pandas.DataFrame":
+        """One row a pair of units of a layer that respond alike, in the order of the layers, the most alike first."""
+        if layer is not None:
+            self._check_layer(layer)
+        sql = """
+          SELECT relation.* FROM relation JOIN layer ON layer.name = relation.layer
+          WHERE ? IS NULL OR layer = ? ORDER BY layer.position, unit, kind, similarity DESC, other"""
+        return self.query(sql, (layer, layer))
+
+    def histogram(self, layer: str, unit: int, of: str = "image") -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """How a unit's pre-activation is distributed, as `numpy.histogram` gives it: counts, and their one more edges.
+
+        Args:
+            layer: name of the layer.
+            unit: index of the unit.
+            of: "image", the largest value of each image, or "position", the values at some positions of each.
+        Raises:
+            UnknownName: if there is no such layer or unit, or ``of`` is neither.
+            BadAtlas: if none was made, the images being not looked at (yet).
+        """
+        self._check_layer(layer)
+        if of not in ("image", "position"):
+            raise UnknownName.of("histogram of", of, ("image", "position"), "there are: image, position")
+        channels = self.records(Layer, name=layer)[0].channels
+        if not 0 <= unit < channels:
+            raise UnknownName(f"no unit {layer}:{unit}; it has 0 to {channels - 1}")
+        found = self.records(Histogram, layer=layer, unit=unit, of=of)
+        if not found:
+            raise BadAtlas(
+                f"no histograms of {layer} in {self.folder}; make them with: filterscope inspect --images DIR"
+            )
+        one = found[0]
+        return np.array(one.counts, np.int64), (one.first + np.arange(len(one.counts) + 1)) * one.width
+
     def images(self) -> "pandas.DataFrame":
         """One row an image; `problem` says why one was skipped."""
         return self.frame(Image)
@@ -129,6 +189,20 @@ class Atlas:
           SELECT optimum.* FROM optimum JOIN layer ON layer.name = optimum.layer
           WHERE (? IS NULL OR layer = ?) AND (? IS NULL OR unit = ?) ORDER BY layer.position, unit, variant, rank"""
         return self.query(sql, (layer, layer, unit, unit))
+
+    def classes(self) -> "pandas.DataFrame":
+        """One row a class image, in the order of the network's outputs: what the network says to it."""
+        return self.frame(ClassImage)
+
+    def contributions(self, number: int | None = None) -> "pandas.DataFrame":
+        """One row a unit that speaks for a class (None: for any), in the order of the layers, the strongest first."""
+        sql = """
+          SELECT contribution.*, class_image.name FROM contribution
+          JOIN layer ON layer.name = contribution.layer
+          JOIN class_image ON class_image.number = contribution.number
+          WHERE ? IS NULL OR contribution.number = ?
+          ORDER BY contribution.number, layer.position, value DESC, unit"""
+        return self.query(sql, (number, number))
 
     def kernels(self) -> "pandas.DataFrame":
         """One row a kernel."""
@@ -162,23 +236,82 @@ class Atlas:
         """The picture sheets, in the order of the layers."""
         return [self.folder / sheet.file for sheet in self.records(Sheet)]
 
-    def tile(self, record: Patch | Kernel | Optimum) -> NDArray[np.uint8]:
-        """The picture (height, width, 3) of a patch, an optimum, or of a kernel's strongest slice.
+    def tile(self, record: Drawn) -> NDArray[np.uint8]:
+        """The picture (height, width, 3) of a patch, an optimum, a class, an image, or of a kernel's strongest slice.
 
         Raises:
             BadAtlas: if no picture of it was drawn.
         """
-        from PIL import Image as PillowImage
+        return self.tiles([record])[0]
 
-        found = self.records(Sheet, file=record.sheet)
-        if not found or record.row is None or record.column is None:
-            raise BadAtlas(f"no picture of {record.layer}:{record.unit} in {self.folder}")
-        sheet = found[0]
-        top, left = sheet.tops[record.row], sheet.lefts[record.column]
-        with PillowImage.open(self.folder / sheet.file) as picture:
-            return np.asarray(picture.crop((left, top, left + sheet.tile_width, top + sheet.tile_height)))
+    def tiles(self, records: Sequence[Drawn]) -> list[NDArray[np.uint8]]:
+        """The pictures of records, each sheet opened once.
+
+        Raises:
+            BadAtlas: if of one no picture was drawn, or a sheet cannot be read.
+        """
+        known = {sheet.file: sheet for sheet in self.records(Sheet)}
+        opened: dict[str, NDArray[np.uint8]] = {}
+        tiles = []
+        for record in records:
+            sheet = known.get(record.sheet or "")
+            if sheet is None or record.row is None or record.column is None:
+                raise BadAtlas(f"no picture of {called(record)} in {self.folder}")
+            if sheet.file not in opened:
+                opened[sheet.file] = self._sheet(sheet.file)
+            top, left = sheet.tops[record.row], sheet.lefts[record.column]
+            # A copy: the tile alone is kept, not its sheet.
+            tiles.append(opened[sheet.file][top : top + sheet.tile_height, left : left + sheet.tile_width].copy())
+        return tiles
+
+    def layer(self, name: str) -> views.LayerView:
+        """A layer with all that was found of its units; a notebook shows it.
+
+        Raises:
+            UnknownName: if there is none of that name; the nearest are offered.
+        """
+        return views.layer_view(self, name)
+
+    def unit(self, text: str) -> views.UnitView:
+        """A unit, written LAYER:INDEX, with all that was found of it; a notebook shows it.
+
+        Raises:
+            UnknownName: if it is not written so, or there is no such layer or index.
+        """
+        return views.unit_view(self, text)
+
+    def _repr_html_(self) -> str:
+        from filterscope.atlas import notebook
+
+        return notebook.atlas_html(self)
+
+    def _sheet(self, file: str) -> NDArray[np.uint8]:
+        from PIL import PngImagePlugin
+
+        try:
+            # Not Image.open: it takes the sheet of a large layer, with its many pixels, for an attack.
+            with PngImagePlugin.PngImageFile(self.folder / file) as picture:
+                return np.asarray(picture.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise BadAtlas(
+                f"the sheet {self.folder / file} cannot be read ({error}); make the atlas anew with --force"
+            ) from None
+
+    def report(self, out: str | Path | None = None, *, single_file: bool = False, force: bool = False) -> Path:
+        """Write a page of this atlas that opens from disk; see :func:`filterscope.write_report`."""
+        # By the public door, and only when asked: the report knows of atlases, an atlas of no report.
+        import filterscope
+
+        return filterscope.write_report(self, out, single_file=single_file, force=force)
 
     def _check_layer(self, layer: str) -> None:
         names = [record.name for record in self.records(Layer)]
         if layer not in names:
             raise UnknownName.of("layer", layer, names, "the atlas holds them all under Atlas.layers()")
+
+
+def called(record: Drawn) -> str:
+    """What an error calls a record."""
+    if isinstance(record, Image):
+        return f"image {record.source}"
+    return f"class {record.name}" if isinstance(record, ClassImage) else f"{record.layer}:{record.unit}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from filterscope.atlas import schema, sheets
 from filterscope.atlas.previous import DATABASE, PREVIOUS, SHEETS, bring_back, forget, set_aside
-from filterscope.atlas.records import Layer, Picture, Record, Result, Sheet, Task
+from filterscope.atlas.records import AnyRecord, Layer, Picture, Record, Result, Sheet, Task
 from filterscope.errors import BadAtlas, FilterscopeError
 
 LOCK = "writer.lock"
@@ -42,7 +42,7 @@ class Place:
 def placed(record: Record, places: Mapping[tuple[str, str, int], Place]) -> Record:
     """The record with its place on a sheet, if its unit is on one."""
     facts = vars(record)
-    place = places.get((record.table, facts.get("layer", ""), facts.get("unit", -1)))
+    place = places.get((record.table, facts.get("layer", ""), facts.get(record.on_card, -1)))
     if place is None:
         return record
     row, column = place.grid.place(place.card, facts.get("rank", 1) - 1)
@@ -258,7 +258,7 @@ class Ledger:
         row = self.connection.execute("SELECT data FROM partial WHERE digest = ?", (digest,)).fetchone()
         return row[0] if row else None
 
-    def records(self, kind: type[schema.AnyRecord], layer: str) -> list[schema.AnyRecord]:
+    def records(self, kind: type[AnyRecord], layer: str) -> list[AnyRecord]:
         """What has been written about a layer, in the order of its key."""
         sql = f"SELECT * FROM {kind.table} WHERE layer = ? ORDER BY {', '.join(kind.key)}"
         return [schema.from_row(kind, row) for row in self.connection.execute(sql, (layer,))]
@@ -307,7 +307,7 @@ class Ledger:
         """Where a sheet goes: in the order of the layers, named after layer and lens."""
         query = f"SELECT position FROM {Layer.table} WHERE name = ?"
         row = self.connection.execute(query, (picture.layer,)).fetchone()
-        name = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in picture.layer)
+        name = sheets.file_name(picture.layer)
         part = f".{picture.part}" if picture.part else ""
         return f"{SHEETS}/{row[0] if row else 0:03d}_{name}.{picture.lens}{part}.png"
 

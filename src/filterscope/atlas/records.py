@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,17 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Record:
-    """A row of ``table``; ``key`` names the columns that identify it. Pairs are kept as JSON text: [3, 3]."""
+    """A row of ``table``; ``key`` names the columns that identify it. Pairs are kept as JSON text: [3, 3].
+
+    ``on_card`` names the column that says whose card on a picture sheet shows it.
+    """
 
     table: ClassVar[str]
     key: ClassVar[tuple[str, ...]]
+    on_card: ClassVar[str] = "unit"
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -56,16 +63,45 @@ class Layer(Record):
 
 
 @dataclass(frozen=True)
+class Node(Record):
+    """A place in the network's graph, in execution order: what it takes is put out by the nodes ``inputs``.
+
+    ``kind``: "input" (the image), "layer" (a convolution), "linear", "output", or the function by which several
+    branches meet ("add", "cat", "mul", ...). What has one input and no kernel (activations, poolings, norms) is no
+    node. ``name`` is the module's dotted name (null: no module). ``channels`` and ``size`` are those of what it puts
+    out; ``size`` is null where that has no rows and columns.
+    """
+
+    table: ClassVar[str] = "node"
+    key: ClassVar[tuple[str, ...]] = ("id",)
+
+    id: int
+    kind: str
+    name: str | None
+    channels: int | None
+    size: Pair | None
+    inputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Image(Record):
-    """An image that was asked for; ``problem`` says why it was skipped (null: it was read)."""
+    """An image that was asked for; ``problem`` says why it was skipped (null: it was read).
+
+    ``sheet, row, column`` say where the image, as the network sees it but smaller, is drawn; null where no unit has a
+    patch in it.
+    """
 
     table: ClassVar[str] = "image"
     key: ClassVar[tuple[str, ...]] = ("id",)
+    on_card: ClassVar[str] = "id"
 
     id: int
     source: str
     label: str | None
     problem: str | None = None
+    sheet: str | None = None
+    row: int | None = None
+    column: int | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +148,44 @@ class ClassActivation(Record):
     layer: str
     unit: int
     means: bytes
+
+
+@dataclass(frozen=True)
+class Histogram(Record):
+    """How a unit's pre-activation is distributed.
+
+    ``of`` "image": the largest value of every image; "position": the values at some positions of every image, spread
+    over its map. Number i of ``counts`` counts values from (``first`` + i) x ``width`` to below the next; zero is
+    always an edge.
+    """
+
+    table: ClassVar[str] = "histogram"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit", "of")
+
+    layer: str
+    unit: int
+    of: str
+    width: float
+    first: int
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Relation(Record):
+    """How much a unit is like another of its layer.
+
+    ``kind`` "response": the Pearson correlation, over images, of the largest pre-activations in each image; the
+    strongest few of every unit.
+    """
+
+    table: ClassVar[str] = "relation"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit", "kind", "other")
+
+    layer: str
+    unit: int
+    kind: str
+    other: int
+    similarity: float
 
 
 @dataclass(frozen=True)
@@ -225,7 +299,65 @@ class Optimum(Record):
     column: int | None = None
 
 
-TABLES: tuple[type[Record], ...] = (Layer, Image, Label, Activation, ClassActivation, Patch, Kernel, Optimum, Sheet)
+@dataclass(frozen=True)
+class ClassImage(Record):
+    """An image that was synthesised for a class of the network, and what the network says to it.
+
+    ``number`` is the class's place among the network's outputs; ``probability`` and ``logit`` are those of the class on
+    the clean picture, bytes and all. ``status`` is as in `optimum`.
+    """
+
+    table: ClassVar[str] = "class_image"
+    key: ClassVar[tuple[str, ...]] = ("number",)
+    on_card: ClassVar[str] = "number"
+
+    number: int
+    name: str
+    probability: float
+    logit: float
+    seed: int
+    steps: int
+    seconds: float
+    status: str
+    sheet: str | None = None
+    row: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True)
+class Contribution(Record):
+    """How much a unit speaks for a class, the strongest few of every layer.
+
+    ``value`` is the unit's pre-activation times the gradient of the class's logit, summed over the positions of its map,
+    on the class's own synthesised image; ``share`` is that by the sum of the positive ones of all units of its layer.
+    """
+
+    table: ClassVar[str] = "contribution"
+    key: ClassVar[tuple[str, ...]] = ("number", "layer", "unit")
+
+    number: int
+    layer: str
+    unit: int
+    value: float
+    share: float
+
+
+TABLES: tuple[type[Record], ...] = (
+    Layer,
+    Node,
+    Image,
+    Label,
+    Activation,
+    Histogram,
+    ClassActivation,
+    Relation,
+    Patch,
+    Kernel,
+    Optimum,
+    ClassImage,
+    Contribution,
+    Sheet,
+)
 """Every record class; a new lens adds its own here."""
 
 

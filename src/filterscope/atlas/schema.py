@@ -6,14 +6,12 @@ import types
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from filterscope.atlas.records import TABLES, Record
+from filterscope.atlas.records import TABLES, AnyRecord, Record
 from filterscope.errors import BadAtlas
 
-AnyRecord = TypeVar("AnyRecord", bound=Record)
-
-VERSION = 2
+VERSION = 3
 """Raised by one with every change of a table; an atlas of another version is refused with the way to renew it."""
 
 SQL_TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB", tuple: "TEXT"}
@@ -38,10 +36,16 @@ def plain_type(annotation: Any) -> tuple[type, bool]:
     return get_origin(annotation) or annotation, False
 
 
+KNOWN_COLUMNS: dict[type[Record], dict[str, tuple[type, bool]]] = {}
+"""Worked out once a class: the annotations are looked at for every row otherwise, which takes most of a reading."""
+
+
 def columns(record: type[Record]) -> dict[str, tuple[type, bool]]:
     """Name -> (Python type, may be null) of every column of a record's table."""
-    hints = get_type_hints(record)
-    return {column.name: plain_type(hints[column.name]) for column in fields(record)}
+    if record not in KNOWN_COLUMNS:
+        hints = get_type_hints(record)
+        KNOWN_COLUMNS[record] = {column.name: plain_type(hints[column.name]) for column in fields(record)}
+    return KNOWN_COLUMNS[record]
 
 
 def create_statements() -> str:

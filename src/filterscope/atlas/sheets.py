@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from filterscope.atlas.records import Card, Picture
 
@@ -120,13 +121,23 @@ def write_captions(pen: ImageDraw.ImageDraw, cards: Sequence[Card], grid: Grid) 
         pen.text((left + indent, top), words, FAINT, font(CAPTION_SIZE))
 
 
-def save(sheet: Image.Image, path: Path) -> None:
-    """Write ``sheet`` as PNG so that ``path`` never holds half of it."""
+def file_name(text: str) -> str:
+    """``text`` as the name of a file that every system takes.
+
+    Example:
+        >>> file_name("features.3/squeeze:17")
+        'features.3_squeeze_17'
+    """
+    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in text)
+
+
+def save(image: Image.Image, path: Path, pnginfo: PngInfo | None = None) -> None:
+    """Write ``image`` as PNG, ``pnginfo`` in it, so that ``path`` never holds half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
     try:
         # Level 4 is 3 times as fast as Pillow's default for 2 % more bytes on photographs.
-        sheet.save(unfinished, format="PNG", compress_level=4)
+        image.save(unfinished, format="PNG", compress_level=4, pnginfo=pnginfo)
         unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from filterscope.commands.report import NO_REPORT_HELP, OPEN_HELP
 from filterscope.errors import FilterscopeError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def inspect(
         ),
     ] = None,
     lens: Annotated[
-        list[str] | None, typer.Option("--lens", help="kernels, patches, optima; may be repeated. Default: all.")
+        list[str] | None,
+        typer.Option("--lens", help="kernels, patches, optima, classes; may be repeated. Default: all."),
     ] = None,
     patches: Annotated[int, typer.Option(min=1, max=100, help="Strongest patches per unit.")] = 9,
     tile: Annotated[int, typer.Option(min=8, max=512, help="Side of a patch on the sheets, in pixels.")] = 48,
@@ -42,25 +44,40 @@ def inspect(
         str, typer.Option(metavar="layer|unit", help="What full colour of a kernel stands for.")
     ] = "unit",
     preset: Annotated[
-        str, typer.Option(help="How optima are made: quick, full, keras2017, yosinski (yosinski-1 to -4), lucid, maco.")
+        str,
+        typer.Option(
+            help="How optima and classes are made: quick, full, keras2017, yosinski (yosinski-1 to -4), lucid, maco."
+        ),
     ] = "quick",
     steps: Annotated[int | None, typer.Option(metavar="N", help="Steps of an ascent; default: the preset's.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Optima per unit.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of the first optimum.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the first optimum, and of the class images.")] = 0,
     order: Annotated[str, typer.Option(metavar="activation|index", help="Of the optima on a sheet.")] = "activation",
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--classes",
+            metavar="NAME",
+            help="Class that gets an image, or 'all'; may be repeated. Default: all, where there are at most 100.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images at a time.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Begin the atlas anew.")] = False,
+    show: Annotated[bool, typer.Option("--open", help=OPEN_HELP)] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help=NO_REPORT_HELP)] = False,
 ) -> None:
     """Look at every unit of every layer and keep what is seen in an atlas.
 
     Kernels, activation statistics over the images, the strongest real patches of every unit, and its optimum: the image
-    that it would love to see. With a picture sheet per layer and lens. Interrupted, it goes on where it was; run again,
-    it does nothing.
+    that it would love to see. For every class such an image too, and the units that speak for it. With a picture sheet
+    per layer and lens. Interrupted, it goes on where it was; run again, it does nothing.
     """
     from filterscope import inspection
     from filterscope.commands.progress import Bar
+    from filterscope.commands.report import follow_up
+    from filterscope.lenses.classes import chosen_classes
     from filterscope.model import load
 
     lenses = chosen(
@@ -69,9 +86,13 @@ def inspect(
         patches={"count": patches, "tile": tile},
         kernels={"scale": kernel_scale},
         optima={"preset": preset, "steps": steps, "seeds": seeds, "seed": seed, "order": order},
+        classes={"classes": tuple(classes) if classes else None, "preset": preset, "steps": steps, "seed": seed},
     )
     network = load(model)
     move(network, device)
+    if classes:
+        # A name that does not exist is refused before the other lenses have worked for it.
+        chosen_classes(network, classes)
     if network.note:
         typer.echo(f"filterscope: {network.note}", err=True)
     target = out or default_atlas(model)
@@ -88,6 +109,8 @@ def inspect(
             watcher=bar,
         )
     typer.echo(summary(atlas, bar.written))
+    if not no_report:
+        follow_up(atlas, show=show, force=force)
 
 
 def move(network: "Network", device: str) -> None:
@@ -103,8 +126,10 @@ def move(network: "Network", device: str) -> None:
 
 def default_atlas(model: str) -> Path:
     """Where the atlas of ``model`` goes: here, named after it."""
+    from filterscope.atlas.sheets import file_name
+
     name = Path(model).resolve().name if Path(model).is_dir() else model
-    return Path("".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name) + ".atlas")
+    return Path(f"{file_name(name)}.atlas")
 
 
 def chosen(names: list[str] | None, with_images: bool, **settings: dict[str, Any]) -> "list[Lens | str]":

@@ -5,9 +5,11 @@ import sys
 import typer
 
 from filterscope.commands.demo import demo
+from filterscope.commands.figure import figure
 from filterscope.commands.inspect import inspect
 from filterscope.commands.layers import layers
 from filterscope.commands.optimum import optimum
+from filterscope.commands.report import report
 from filterscope.errors import FilterscopeError
 
 app = typer.Typer(
@@ -23,6 +25,8 @@ app.command()(demo)
 app.command()(layers)
 app.command()(inspect)
 app.command()(optimum)
+app.command()(report)
+app.command()(figure)
 
 
 def show_version(wanted: bool) -> bool:

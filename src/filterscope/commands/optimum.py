@@ -140,7 +140,9 @@ def ordered(
 
 def place(out: Path, name: str) -> Path:
     """Where a picture of that name goes."""
-    return out / f"{''.join(letter if letter.isalnum() or letter in '._-' else '_' for letter in name)}.png"
+    from filterscope.atlas.sheets import file_name
+
+    return out / f"{file_name(name)}.png"
 
 
 def already_made(orders: list[Order], settings: dict[str, Any], gif: bool) -> dict[Order, list[dict[str, Any]]]:
@@ -187,8 +189,11 @@ def make(
     settings: dict[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """Make, write and describe the pictures of an order."""
+    from PIL.PngImagePlugin import PngInfo
+
     from filterscope.ascent import diverse_optima, optimum
     from filterscope.ascent.objectives import class_evidence
+    from filterscope.atlas.sheets import save
 
     if order.diverse:
         images = diverse_optima(network, order.target, order.diverse, animate=gif, **how)
@@ -198,31 +203,12 @@ def make(
         images = [optimum(network, target, negative=order.negative, judge=judging, animate=gif, **how)]
     for image, path in zip(images, order.paths, strict=True):
         facts = as_object(image, path)
-        write(image, path_ready(path), {**facts, "settings": settings})
+        info = PngInfo()
+        info.add_text(CHUNK, json.dumps({**facts, "settings": settings}))
+        save(image.image(), path, info)
         if gif:
             image.save_animation(path.with_suffix(".gif"))
         yield facts
-
-
-def path_ready(path: Path) -> Path:
-    """The path, its folder made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def write(image: "OptimalImage", path: Path, facts: dict[str, Any]) -> None:
-    """Save a picture with its figures in it, never half of it."""
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    info.add_text(CHUNK, json.dumps(facts))
-    unfinished = path.with_name(f"{path.name}.part")
-    try:
-        image.image().save(unfinished, format="PNG", pnginfo=info)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def as_object(image: "OptimalImage", path: Path) -> dict[str, Any]:

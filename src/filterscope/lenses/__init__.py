@@ -1,5 +1,6 @@
 """Ways of looking: each turns a network (and images) into records and pictures."""
 
+from filterscope.lenses.classes import Classes as Classes
 from filterscope.lenses.kernels import Kernels as Kernels
 from filterscope.lenses.lens import Lens as Lens
 from filterscope.lenses.lens import Stage as Stage

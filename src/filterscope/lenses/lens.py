@@ -4,13 +4,11 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from filterscope.atlas.records import Layer, Record, Task
+from filterscope.atlas.records import AnyRecord, Layer, Task
 from filterscope.images import ImageSource
 from filterscope.model import Network
-
-AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def no_tick(amount: int) -> None:

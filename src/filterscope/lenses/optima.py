@@ -5,7 +5,8 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from operator import itemgetter
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -219,12 +220,7 @@ class FindOptima:
                 for patch in wanted[index]:
                     crop = window(network, pixels, canvas, self.layer, patch, size)
                     cut.setdefault(patch.unit, []).append((patch.rank, crop))
-        return {unit: np.stack([crop for _, crop in sorted(some, key=first)]) for unit, some in cut.items()}
-
-
-def first(pair: tuple[int, Any]) -> int:
-    """The first of two."""
-    return pair[0]
+        return {unit: np.stack([crop for _, crop in sorted(some, key=itemgetter(0))]) for unit, some in cut.items()}
 
 
 def window(

@@ -11,12 +11,14 @@ from filterscope.atlas.records import (
     Activation,
     Card,
     ClassActivation,
+    Histogram,
     Label,
     Layer,
     Pair,
     Patch,
     Picture,
     Record,
+    Relation,
     Result,
     Task,
 )
@@ -25,12 +27,16 @@ from filterscope.images import stream
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.scan import ScanChunk, chunks, needed_images
 from filterscope.lenses.statistics import UnitStatistics, fold, unpack
+from filterscope.lenses.thumbnails import DrawThumbnails, sheets
 from filterscope.lenses.tiles import Span, crop, viewable
 from filterscope.model import ReceptiveField
 from filterscope.model.reach import reach
 
 Field = tuple[ReceptiveField | None, ReceptiveField | None]
 """Along the height and the width; None: all of the image."""
+
+MOST_ALIKE = 8
+"""Other units that are named for each as responding like it."""
 
 MOST_BYTES = 2**32
 """Tiles of a single layer, at the most."""
@@ -46,12 +52,14 @@ class Patches:
     Args:
         count: patches per unit; an image counts once per unit, ties go to the earlier image.
         tile: side of a patch's picture on the sheet, in pixels.
+        thumbnail: longer side, at the most, of the small pictures of the images themselves.
     Raises:
         FilterscopeError: if a setting is out of its range.
     """
 
     count: int = 9
     tile: int = 48
+    thumbnail: int = 112
 
     name: ClassVar[str] = "patches"
     needs_images: ClassVar[bool] = True
@@ -61,9 +69,11 @@ class Patches:
             raise FilterscopeError(f"patches per unit: 1 to 100, not {self.count}")
         if not 8 <= self.tile <= 512:
             raise FilterscopeError(f"side of a patch's picture: 8 to 512 pixels, not {self.tile}")
+        if not 8 <= self.thumbnail <= 512:
+            raise FilterscopeError(f"longer side of an image's small picture: 8 to 512 pixels, not {self.thumbnail}")
 
     def stages(self, bench: Workbench, layers: Sequence[Layer]) -> Stages:
-        """First the scan, then the sheets."""
+        """First the scan, then the sheets of patches, then those of the images that these are from."""
         source = needed_images(bench)
         for layer in layers:
             self.check_room(layer)
@@ -84,7 +94,7 @@ class Patches:
         statistics = unpack(packed)
         if not any(one.images for one in statistics.values()):
             raise BadImages(f"none of the {len(source)} images could be read; the table 'image' says why for each")
-        sheets = [
+        drawn = [
             Task(
                 digest=digest("sheets", *parts, [layer.name for layer in group]),
                 lens=self.name,
@@ -94,7 +104,19 @@ class Patches:
             )
             for group in self.groups(layers)
         ]
-        yield Stage("patch sheets", "layers", sheets)
+        yield Stage("patch sheets", "layers", drawn)
+        same = digest(*parts)
+        small = [
+            Task(
+                digest=digest("images", same, part, images),
+                lens=self.name,
+                title=f"small pictures of {len(images)} images, sheet {part + 1}",
+                work=DrawThumbnails(images, self.thumbnail, part),
+                size=len(images),
+            )
+            for part, images in enumerate(sheets(statistics))
+        ]
+        yield Stage("small pictures", "images", small)
 
     def check_room(self, layer: Layer) -> None:
         """Refuse pictures that no memory holds, before the images are scanned."""
@@ -143,6 +165,8 @@ class DrawPatches:
             statistics = self.statistics[layer.name]
             records += activations(layer, statistics)
             records += class_activations(layer, statistics)
+            records += histograms(layer, statistics)
+            records += relations(layer, statistics)
             records += patches[layer.name]
             if patches[layer.name]:
                 pictures.append(self.picture(layer, statistics, tiles[layer.name], patches[layer.name]))
@@ -295,3 +319,17 @@ def class_activations(layer: Layer, statistics: UnitStatistics) -> Iterator[Clas
         means = (statistics.class_sum / statistics.class_images[:, None]).T.astype("<f4")
     for unit in range(statistics.units):
         yield ClassActivation(layer.name, unit, means[unit].tobytes())
+
+
+def histograms(layer: Layer, statistics: UnitStatistics) -> Iterator[Histogram]:
+    """Two records a unit: of the largest value of each image, and of the values at some positions."""
+    for of, values in (("image", statistics.image_values), ("position", statistics.position_values)):
+        for unit in range(statistics.units):
+            width, first, counts = values.of(unit)
+            yield Histogram(layer.name, unit, of, width, first, counts)
+
+
+def relations(layer: Layer, statistics: UnitStatistics) -> Iterator[Relation]:
+    """For every unit the others of its layer whose responses correlate most with its own."""
+    for unit, other, similarity in statistics.likeness.most_alike(MOST_ALIKE):
+        yield Relation(layer.name, unit, "response", other, similarity)

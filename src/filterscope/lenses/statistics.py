@@ -10,6 +10,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from filterscope.lenses.histogram import Histograms, at_grid
+from filterscope.lenses.likeness import Likeness
+
 BLOCK_BYTES = 2**20
 """How much of a layer's output each thread reduces at once on a CPU. All reductions of a block find it in the cache: on
 squeezenet1_1 this costs half of what reductions of the whole output cost, and needs no compiler."""
@@ -20,7 +23,8 @@ class UnitStatistics:
     """Statistics of c units over the images seen so far, k strongest images each (images in ascending order of id).
 
     ``mean`` and ``square`` (the sum of squared deviations) are over all positions of all images; ties among the
-    strongest go to the earlier image. Empty places have image -1 and value -inf.
+    strongest go to the earlier image. Empty places have image -1 and value -inf. ``image_values`` and ``likeness`` are
+    of the largest value of each image, ``position_values`` of those at some positions of its maps.
     """
 
     units: int
@@ -39,6 +43,9 @@ class UnitStatistics:
     y: NDArray[np.int32] = field(init=False)
     x: NDArray[np.int32] = field(init=False)
     call: NDArray[np.int32] = field(init=False)
+    image_values: Histograms = field(init=False)
+    position_values: Histograms = field(init=False)
+    likeness: Likeness = field(init=False)
 
     def __post_init__(self) -> None:
         self.mean, self.square = np.zeros(self.units), np.zeros(self.units)
@@ -48,6 +55,8 @@ class UnitStatistics:
         self.value = np.full(shape, -np.inf, np.float32)
         self.image = np.full(shape, -1, np.int64)
         self.y, self.x, self.call = (np.zeros(shape, np.int32) for _ in range(3))
+        self.image_values, self.position_values = Histograms(self.units), Histograms(self.units)
+        self.likeness = Likeness(self.units)
 
     def add_moments(self, positions: int, mean: NDArray[np.float64], square: NDArray[np.float64]) -> None:
         """Merge in the mean and squared deviations of further positions.
@@ -89,6 +98,9 @@ class UnitStatistics:
         self.images_above += later.images_above
         self.class_images += later.class_images
         self.class_sum += later.class_sum
+        self.image_values.merge(later.image_values)
+        self.position_values.merge(later.position_values)
+        self.likeness.merge(later.likeness)
         self.add_strongest(later.value, later.image, later.y, later.x, later.call)
 
     @property
@@ -97,16 +109,29 @@ class UnitStatistics:
         return np.sqrt(self.square / max(self.positions, 1))
 
     def to_arrays(self) -> dict[str, NDArray[np.generic]]:
-        """All of it, as arrays that can be stored."""
-        return {item.name: np.asarray(getattr(self, item.name)) for item in fields(self)}
+        """All of it, as arrays that can be stored; those of a part are named PART.NAME."""
+        arrays: dict[str, NDArray[np.generic]] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, Histograms | Likeness):
+                arrays |= {f"{item.name}.{name}": array for name, array in value.to_arrays().items()}
+            else:
+                arrays[item.name] = np.asarray(value)
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "UnitStatistics":
         """The inverse of :meth:`to_arrays`."""
         made = cls(*(int(arrays[name]) for name in ("units", "strongest", "labels", "images", "positions")))
-        for item in fields(cls):
-            if not item.init:
-                setattr(made, item.name, arrays[item.name])
+        parts: dict[str, dict[str, NDArray[np.generic]]] = {}
+        for name, array in arrays.items():
+            part, _, inner = name.partition(".")
+            if inner:
+                parts.setdefault(part, {})[inner] = array
+            elif isinstance(getattr(made, name), np.ndarray):
+                setattr(made, name, array)
+        for part, inside in parts.items():
+            setattr(made, part, type(getattr(made, part)).from_arrays(inside))
         return made
 
 
@@ -158,6 +183,7 @@ class BatchReader:
         self.best = np.full(shape, -np.inf, np.float32)
         self.y, self.x, self.call = (np.zeros(shape, np.int32) for _ in range(3))
         self.sums, self.positions = np.zeros(shape), 0
+        self.at_positions: list[Tensor] = []
 
     def read(self, call: int, maps: Float[Tensor, "image row column unit"]) -> None:
         """Take in the maps of one call. Memory: a block, and one number per image, column and unit."""
@@ -168,6 +194,7 @@ class BatchReader:
         positions = maps.shape[1] * maps.shape[2]
         self.statistics.add_moments(positions * len(maps), reduced.mean, reduced.square)
         self.statistics.above += reduced.above
+        self.at_positions.append(at_grid(maps))
         self.sums += reduced.sums
         self.positions += positions
         self.note_places(call, maps, reduced)
@@ -199,6 +226,12 @@ class BatchReader:
             known = self.labels >= 0
             np.add.at(one.class_images, self.labels[known], 1)
             np.add.at(one.class_sum, self.labels[known], self.sums[known] / self.positions)
+        # Not in `read`: between convolutions, which empty the caches, each of these small steps takes twice as long.
+        for values in self.at_positions:
+            one.position_values.add(values)
+        if self.at_positions:
+            one.image_values.add(torch.from_numpy(self.best))
+            one.likeness.add(self.ids, self.best)
         image = np.broadcast_to(self.ids, (one.units, len(self.ids)))
         one.add_strongest(self.best.T, image, self.y.T, self.x.T, self.call.T)
 

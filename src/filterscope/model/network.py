@@ -9,9 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from filterscope.atlas.records import Layer
+from filterscope.atlas.records import Layer, Node
 from filterscope.errors import BadModel, UnknownName
 from filterscope.images.preprocessing import Preprocessing
+from filterscope.model.graph import find_graph
 from filterscope.model.layers import describe, find_layers
 from filterscope.model.running import module_named
 from filterscope.model.tap import Reader, tap
@@ -20,7 +21,8 @@ from filterscope.model.tap import Reader, tap
 class Network:
     """A network as something to look into. Nothing here changes the module.
 
-    What is asked for once is kept (digest, layers): after training or editing the module, make a new Network of it.
+    What is asked for once is kept (digest, layers, graph): after training or editing the module, make a new Network
+    of it.
 
     Args:
         module: any `nn.Module` that takes (image, channel, height, width).
@@ -91,6 +93,14 @@ class Network:
         """
         return list(self._layers)
 
+    def graph(self) -> list[Node]:
+        """List the nodes of the graph in the order in which they run, see `filterscope.model.graph`.
+
+        Raises:
+            BadModel: if the network refuses its input size.
+        """
+        return list(self._graph)
+
     def layer(self, name: str) -> Layer:
         """Describe a module by its dotted name: a convolution of ``layers()``, or any other module.
 
@@ -128,6 +138,10 @@ class Network:
     @cached_property
     def _layers(self) -> list[Layer]:
         return find_layers(self.module, self.example())
+
+    @cached_property
+    def _graph(self) -> list[Node]:
+        return find_graph(self.module, self.example())
 
     @property
     def has_convolution(self) -> bool:

@@ -1,0 +1,111 @@
+"""Reports of the bundled network, written once, and pages that show them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from odd import write_odd
+from visit import Visit
+
+from filterscope import inspection
+from filterscope.atlas import Atlas
+from filterscope.atlas.records import Task
+from filterscope.demo.creatures import CLASSES, Creatures
+from filterscope.images import open_images
+from filterscope.lenses import Optima
+from filterscope.model import load
+from filterscope.report import write_report
+
+WITH_OPTIMA = ["block1.conv1", "block3.conv2", "block5.conv2"]
+HALF = 14
+"""Tasks: the kernels' twelve, and a part of the patches'."""
+FORMS = {"folder": "demo.report", "single file": "demo.html"}
+
+
+class Stopped(Exception):
+    """What ends an inspection before its time."""
+
+
+class Impatient:
+    """A watcher that ends an inspection after some tasks."""
+
+    def __init__(self, tasks: int) -> None:
+        self.left = tasks
+
+    def stage(self, title: str, unit: str, total: int, done: int) -> None:
+        pass
+
+    def advance(self, amount: int) -> None:
+        pass
+
+    def finished(self, task: Task) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Stopped
+
+
+@pytest.fixture(scope="session")
+def atlas(tmp_path_factory) -> Atlas:
+    """The bundled network with every lens, but optima in three layers only: a quarter of a minute of work."""
+    folder = tmp_path_factory.mktemp("page") / "demo.atlas"
+    network = load("demo")
+    images = open_images(Creatures(56, seed=1), classes=CLASSES)
+    inspection.inspect(network, images, folder, lenses=["kernels", "patches"])
+    inspection.inspect(network, images, folder, lenses=[Optima(steps=8, seeds=2)], layers=WITH_OPTIMA)
+    return inspection.inspect(network, images, folder, lenses=["classes"])
+
+
+@pytest.fixture(scope="session")
+def half(tmp_path_factory) -> Atlas:
+    """The same network, its inspection stopped among the patches; nothing else was made."""
+    folder = tmp_path_factory.mktemp("page") / "half.atlas"
+    images = open_images(Creatures(64, seed=1), classes=CLASSES)
+    with pytest.raises(Stopped):
+        inspection.inspect(load("demo"), images, folder, lenses=["kernels", "patches"], watcher=Impatient(HALF))
+    return Atlas(folder)
+
+
+@pytest.fixture(scope="session")
+def two(atlas, half) -> Path:
+    """A report of two atlases."""
+    return write_report([atlas, half], atlas.folder.parent / "two.report")
+
+
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory) -> Path:
+    """The report of an atlas that no network made."""
+    folder = tmp_path_factory.mktemp("page")
+    return write_report(write_odd(folder / "odd.atlas"), folder / "odd.report")
+
+
+@pytest.fixture(scope="session")
+def reports(atlas) -> dict[str, Path]:
+    """Both forms of its report."""
+    beside = atlas.folder.parent
+    return {form: write_report(atlas, beside / name, single_file=form != "folder") for form, name in FORMS.items()}
+
+
+@pytest.fixture(params=list(FORMS))
+def report(request, reports) -> Path:
+    """Each form in turn."""
+    return reports[request.param]
+
+
+@pytest.fixture
+def open_page(chromium) -> Iterator[Callable[..., Visit]]:
+    """Opens a report in a browser of its own, from disk; afterwards nothing may have been complained of."""
+    visits: list[Visit] = []
+
+    def opened(index: Path, address: str = "", *, width: int = 1280, height: int = 800, **options: Any) -> Visit:
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        context.set_default_timeout(10_000)
+        visits.append(Visit(context.new_page(), index))
+        return visits[-1].open(address)
+
+    yield opened
+    for visit in visits:
+        visit.page.context.close()
+    for visit in visits:
+        assert visit.said == []
+        assert [address for address in visit.asked if not address.startswith(("file:", "data:", "blob:"))] == []

@@ -1,0 +1,54 @@
+"""Language and theme change the whole page, and are found again."""
+
+import pytest
+
+PAPER = "getComputedStyle(document.body).backgroundColor"
+
+
+def brightness(visit):
+    colour = visit.page.evaluate(PAPER)
+    return sum(float(part) for part in colour.partition("(")[2].rstrip(")").split(",")[:3]) / 3
+
+
+def test_the_theme_changes_and_is_kept(open_page, report):
+    visit = open_page(report, color_scheme="light")
+    assert brightness(visit) > 200
+    visit.press("t")
+    assert brightness(visit) < 60
+    visit.page.reload()
+    assert brightness(visit.settled()) < 60
+    visit.page.get_by_role("button", name="Theme").click()
+    assert brightness(visit.settled()) > 200
+
+
+def test_without_a_choice_the_theme_is_the_system_s(open_page, reports):
+    assert brightness(open_page(reports["folder"], color_scheme="dark")) < 60
+    assert brightness(open_page(reports["folder"], color_scheme="light")) > 200
+
+
+def test_the_language_changes_and_is_kept(open_page, report):
+    visit = open_page(report, "#/block3.conv2/5", locale="en-GB")
+    language = "document.documentElement.lang"
+    assert visit.page.evaluate(language) == "en"
+    assert "Strongest patches" in visit.text()
+    visit.page.get_by_role("button", name="中文").click()
+    visit.settled()
+    assert visit.page.evaluate(language) == "zh-Hans"
+    assert "Strongest patches" not in visit.text()
+    visit.page.reload()
+    assert visit.settled().page.evaluate(language) == "zh-Hans"
+    assert visit.press("e").page.evaluate(language) == "en"
+    assert "Strongest patches" in visit.text()
+
+
+def test_a_reader_of_chinese_is_greeted_in_chinese(open_page, reports):
+    visit = open_page(reports["folder"], locale="zh-CN")
+    assert visit.page.evaluate("document.documentElement.lang") == "zh-Hans"
+
+
+@pytest.mark.parametrize("address", ["#/", "#/~network", "#/block3.conv2", "#/block3.conv2/5", "#/~class/tiger"])
+def test_in_chinese_no_english_is_left(open_page, reports, address):
+    visit = open_page(reports["folder"], address, locale="zh-CN")
+    text = visit.page.locator("body").inner_text()
+    for word in ("filters", "layers", "Strongest", "Numbers", "How to read", "Search", "Overview", "at work", "sees"):
+        assert word not in text

@@ -1,0 +1,235 @@
+"""An atlas made by hand, and a reader of reports that knows the contract alone."""
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from filterscope.atlas import Atlas, Identity, open_ledger
+from filterscope.atlas.records import (
+    Activation,
+    Card,
+    ClassActivation,
+    ClassImage,
+    Contribution,
+    Histogram,
+    Image,
+    Kernel,
+    Label,
+    Layer,
+    Node,
+    Optimum,
+    Patch,
+    Picture,
+    Record,
+    Relation,
+    Result,
+    Task,
+)
+from filterscope.report import page
+
+NETWORK = Identity("../somewhere/net", "digest-of-net", "/home/someone/photos", "digest-of-photos")
+CONV1 = Layer(
+    name="conv1", position=0, kind="conv", channels=3, in_channels=3, kernel=(3, 5), stride=(1, 1), padding=(0, 0),
+    dilation=(1, 1), groups=1, output_size=(6, 4), parameters=100, flops=None, calls=1, observed="bn1",
+    field_size=(3, 5), field_stride=(1, 1), field_start=(0, -2), whole_image=False, gated=True,
+)  # fmt: skip
+CONV2 = replace(
+    CONV1, name="conv2", position=1, channels=4, in_channels=3, parameters=300, observed="conv2", gated=False
+)
+TILE = (13, 10)
+"""Height and width of the patches and optima: neither a multiple of 8, nor equal."""
+
+
+def smooth(number: int, size: tuple[int, int] = TILE) -> np.ndarray:
+    """A picture that JPEG keeps well, and that is unlike those of other numbers."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    colours = [40 + 10 * y + 3 * (number % 7), 60 + 9 * x, np.full(size, (37 * number) % 230)]
+    return np.stack(colours, -1).clip(0, 255).astype(np.uint8)
+
+
+def noise(number: int, size: tuple[int, int]) -> np.ndarray:
+    """A picture that only a lossless format keeps."""
+    return np.random.default_rng(number).integers(0, 256, (*size, 3), np.uint8)
+
+
+def patch(layer: str, unit: int, rank: int, image: int) -> Patch:
+    return Patch(layer, unit, rank, image, 9.123456 - rank, 1, 2, 0, 0, 3, 5)
+
+
+def optimum(layer: str, unit: int, seed: int, rank: int, status: str = "converged") -> Optimum:
+    return Optimum(
+        layer=layer, unit=unit, variant="positive", seed=seed, rank=rank, activation=20.0 - rank - unit, natural=4.0,
+        ratio=2.5 + unit, selectivity_rank=1, robustness=0.75, agreement=None, path_similarity=0.5, path_natural=0.6,
+        start="noise", steps=256, seconds=0.51234567, status=status,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HandMade:
+    """An atlas and what was put into it."""
+
+    atlas: Atlas
+    records: dict[type[Record], list[Record]]
+    tiles: dict[str, np.ndarray]
+    """By the kind of picture: (unit, tile, height, width, 3)."""
+
+
+def write_hand_made(folder: Path) -> HandMade:
+    """conv1 has everything; conv2 has numbers alone, of three of its four units."""
+    rng = np.random.default_rng(0)
+    patches = [patch("conv1", unit, rank, image) for unit in range(3) for rank, image in ((1, 4 - unit), (2, 7))]
+    optima = [optimum("conv1", unit, seed, seed + 1) for unit in range(3) for seed in (0, 1)]
+    # Unit 0 never fired in the images, either: it counts once.
+    for place in (0, 4):
+        optima[place] = replace(optima[place], status="no stimulus found")
+    records: dict[type[Record], list[Any]] = {
+        Layer: [CONV1, CONV2],
+        Node: [Node(0, "input", None, 3, (8, 8), ()), Node(1, "layer", "conv1", 3, (6, 4), (0,))],
+        Image: [Image(number, f"photo {number}.jpg", ["cat", "dog", "eel"][number % 3]) for number in range(8)],
+        Label: [Label(0, "cat", 3), Label(1, "dog", 3), Label(2, "eel", 2)],
+        Activation: [
+            Activation(name, unit, 8, 0.25, [0.0, 0.5, 0.125][unit], [-1.0, 8.0, 3.0][unit], 0.123456, 1.0)
+            for name in ("conv1", "conv2")
+            for unit in range(3)
+        ],
+        ClassActivation: [
+            ClassActivation("conv1", unit, np.array(rng.normal(size=3), "<f4").tobytes()) for unit in range(3)
+        ],
+        Histogram: [Histogram("conv1", 1, "image", 0.5, -2, (1, 0, 4, 3))],
+        Relation: [Relation("conv1", 0, "response", 1, 0.2), Relation("conv1", 0, "response", 2, 0.9)],
+        Patch: patches,
+        Kernel: [Kernel("conv1", unit, 1.5 + unit, 0.25, (2, 0, 1, 5, 4)) for unit in range(3)],
+        Optimum: optima,
+        ClassImage: [ClassImage(5, "eel", 0.98765, 12.3456, 0, 256, 3.0, "converged")],
+        Contribution: [Contribution(5, "conv1", 0, 1.0, 0.25), Contribution(5, "conv1", 2, 3.0, 0.75)],
+    }
+    tiles = {
+        "patches": np.array([[smooth(10 * unit + rank) for rank in range(2)] for unit in range(3)]),
+        "optima": np.array([[smooth(50 + 10 * unit + seed) for seed in range(2)] for unit in range(3)]),
+        "kernel": np.array([[noise(10 * unit + number, (6, 10)) for number in range(5)] for unit in range(3)]),
+        "image": np.array([[smooth(80 + number, (16, 24))] for number in range(8)]),
+        "class": np.array([[smooth(99, (20, 20))]]),
+    }
+
+    def sheet(layer: str, lens: str, kind: type[Record], tiles: np.ndarray, order: list[int], columns: int) -> Picture:
+        cards = tuple(Card(unit, "", tiles[place], columns) for place, unit in enumerate(order))
+        return Picture(layer, lens, kind.table, lens, "", cards)
+
+    pictures = {
+        Patch: sheet("conv1", "patches", Patch, tiles["patches"], [0, 1, 2], 2),
+        # On the sheet the units stand in another order.
+        Optimum: sheet("conv1", "optima", Optimum, tiles["optima"][[2, 0, 1]], [2, 0, 1], 2),
+        Kernel: sheet("conv1", "kernels", Kernel, tiles["kernel"], [0, 1, 2], 3),
+        Image: sheet("", "images", Image, tiles["image"], list(range(8)), 1),
+        ClassImage: sheet("", "classes", ClassImage, tiles["class"], [5], 1),
+    }
+    with open_ledger(folder, NETWORK) as ledger:
+        for lens in ("kernels", "patches", "optima", "classes"):
+            ledger.begin_lens(lens, lens, {"layers": ["conv1"]})
+        run = ledger.begin_run(NETWORK, {}, {})
+        for kind, some in records.items():
+            shown = (pictures[kind],) if kind in pictures else ()
+            ledger.commit(Task(kind.table, "patches", "", work=Result), Result(tuple(some), shown), 0.1)
+        for lens in ("kernels", "patches", "optima", "classes"):
+            ledger.finish_lens(lens)
+        ledger.finish_run(run, 1.0)
+    return HandMade(Atlas(folder), records, tiles)
+
+
+@pytest.fixture
+def hand_made(tmp_path: Path) -> HandMade:
+    return write_hand_made(tmp_path / "small.atlas")
+
+
+@pytest.fixture(autouse=True)
+def bundle(tmp_path_factory, monkeypatch) -> Path:
+    """A program in the place of the page's own: what is written here is read by the tests alone."""
+    folder = tmp_path_factory.mktemp("static")
+    (folder / "app.js").write_text(
+        "window.filterscope = {deliver: (name, value) => { window.first = value; }};\n"
+        "const block = document.querySelector('script[data-shard=\"index\"]');\n"
+        "if (block) window.first = JSON.parse(block.textContent);\n"
+        "document.getElementById('app').textContent = 'drawn </script><!-- ';\n"
+    )
+    (folder / "app.css").write_text("body { color: rgb(1, 2, 3); }\n")
+    monkeypatch.setattr(page, "STATIC", folder)
+    return folder
+
+
+class Blocks(HTMLParser):
+    """The blocks of data of a single file, as an HTML parser sees them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+        self.name: str | None = None
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.name = dict(attrs).get("data-shard")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.name = None
+
+    def handle_data(self, data: str) -> None:
+        if self.name is not None:
+            self.found[self.name] = self.found.get(self.name, "") + data
+
+
+@dataclass(frozen=True)
+class Read:
+    """A report, read back."""
+
+    shards: dict[str, Any]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return self.shards["index"]["atlases"][0]
+
+    def picture(self, found: dict[str, Any], number: int) -> np.ndarray:
+        """Picture ``number`` of a set, as the contract says where it lies."""
+        sheet = decoded(self.shards[found["sheets"][number // found["perSheet"]]])
+        row, column = divmod(number % found["perSheet"], found["columns"])
+        (height, width), (down, across) = found["tile"], found["step"]
+        return sheet[row * down : row * down + height, column * across : column * across + width]
+
+
+def decoded(url: str) -> np.ndarray:
+    return np.asarray(Pillow.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"))
+
+
+@pytest.fixture
+def read() -> Callable[[Path], Read]:
+    def from_disk(index: Path) -> Read:
+        if index.name != "index.html":
+            parser = Blocks()
+            parser.feed(index.read_text(encoding="utf-8"))
+            return Read({name: json.loads(text) for name, text in parser.found.items()})
+        shards = {}
+        for file in [*index.parent.glob("data/**/*.js"), *index.parent.glob("sheets/**/*.js")]:
+            text = file.read_text(encoding="utf-8")
+            assert text.startswith("filterscope.deliver("), file
+            assert text.endswith(");\n"), file
+            name, value = json.loads(f"[{text.removeprefix('filterscope.deliver(').removesuffix(');' + chr(10))}]")
+            place = f"{name}.js" if name.startswith("sheets/") else f"data/{name}.js"
+            assert index.parent / place == file
+            shards[name] = value
+        return Read(shards)
+
+    return from_disk
+
+
+@pytest.fixture
+def reader() -> type[Read]:
+    """Reads pictures out of shards."""
+    return Read

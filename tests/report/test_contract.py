@@ -1,0 +1,202 @@
+"""What the writer hands to the page is what the contract says, and what stands in the atlas's records."""
+
+import base64
+import re
+import statistics
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from filterscope.atlas.records import ClassActivation, Optimum, Patch
+from filterscope.report import write_report
+
+CONTRACT = Path(__file__).resolve().parents[2] / "web/src/data/contract.ts"
+
+
+def interfaces() -> dict[str, tuple[set[str], set[str]]]:
+    """The contract's interfaces: names of the fields that must be there, and of those that may."""
+    text = re.sub(r"/\*\*.*?\*/", "", CONTRACT.read_text(), flags=re.DOTALL)
+    found = {}
+    for name, body in re.findall(r"^export interface (\w+) \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL):
+        fields = re.findall(r"^  (\w+)(\??):", body, re.MULTILINE)
+        found[name] = ({field for field, maybe in fields if not maybe}, {field for field, _ in fields})
+    return found
+
+
+@pytest.fixture
+def report(hand_made, read):
+    return read(write_report(hand_made.atlas))
+
+
+def test_every_object_has_the_fields_of_its_interface(report):
+    known = interfaces()
+    manifest, data = report.manifest, report.shards["0/layer-000"]
+    classes = report.shards["0/classes"]
+    pairs = {
+        "Index": [report.shards["index"]],
+        "Manifest": [manifest],
+        "LayerInfo": manifest["layers"],
+        "GraphNode": manifest["nodes"],
+        "Band": manifest["bands"],
+        "Column": manifest["columns"],
+        "Missing": manifest["missing"],
+        "PictureSet": [*manifest["overview"].values(), manifest["photographPicture"], classes["pictures"]],
+        "LayerData": [data, report.shards["0/layer-001"]],
+        "OptimumInfo": [one for some in data["optima"] for one in some],
+        "PatchInfo": [one for some in data["patches"] for one in some],
+        "HistogramInfo": [data["histograms"][1]["image"]],
+        "ClassMeans": [report.shards["0/means-000"]],
+        "Images": [report.shards["0/images"]],
+        "Classes": [classes],
+        "ClassInfo": classes["classes"],
+    }
+    assert len(known) == len(pairs)
+    for name, objects in pairs.items():
+        required, allowed = known[name]
+        for one in objects:
+            assert required <= set(one) <= allowed, name
+
+
+def test_the_manifest_tells_what_the_atlas_is_of_and_not_where_it_lay(report):
+    manifest = report.manifest
+    assert (manifest["title"], manifest["network"], manifest["images"]) == ("small", "net", "photos")
+    assert (manifest["networkDigest"], manifest["imageCount"], manifest["inputSize"]) == ("digest-of-net", 8, [8, 8])
+    assert manifest["missing"] == []
+    assert manifest["made"].startswith("20")
+    assert manifest["labels"] == [{"name": n, "images": i} for n, i in (("cat", 3), ("dog", 3), ("eel", 2))]
+    first, second = manifest["layers"]
+    assert (first["name"], first["id"], first["kernel"], first["gated"], first["flops"]) == (
+        "conv1",
+        0,
+        [3, 5],
+        True,
+        None,
+    )
+    assert (first["firstPicture"], second["firstPicture"]) == (0, 3)
+    assert (first["hasMeans"], second["hasMeans"]) == (True, False)
+    assert "someone" not in str(report.shards["index"])
+
+
+def test_units_carry_the_numbers_of_their_records(report, hand_made):
+    data = report.shards["0/layer-000"]
+    best = [one for one in hand_made.records[Optimum] if one.rank == 1]
+    assert data["units"] == [0, 1, 2]
+    assert data["numbers"]["activation_max"] == [-1, 8, 3]
+    assert data["numbers"]["mean"] == [0.1235] * 3
+    assert data["numbers"]["optimum_activation"] == [one.activation for one in best]
+    assert data["numbers"]["agreement"] == [None] * 3
+    assert data["numbers"]["similarity"] == [0.9, None, None]
+    assert data["alike"] == [[[2, 0.9], [1, 0.2]], [], []]
+    assert data["slices"] == [[2, 0, 1, 5, 4]] * 3
+    assert [[one["seed"] for one in some] for some in data["optima"]] == [[0, 1]] * 3
+    assert data["optima"][2][0]["status"] == "no stimulus found"
+    assert data["optima"][0][0]["seconds"] == 0.5123
+    assert data["histograms"][1] == {"image": {"width": 0.5, "first": -2, "counts": [1, 0, 4, 3]}, "position": None}
+    columns = [column["id"] for column in report.manifest["columns"]]
+    assert "agreement" not in columns
+    assert set(columns) <= set(data["numbers"])
+
+
+def test_units_without_records_are_there_and_unknown(report):
+    data = report.shards["0/layer-001"]
+    assert data["units"] == [0, 1, 2, 3]
+    assert data["numbers"]["activation_max"] == [-1, 8, 3, None]
+    assert data["optima"] == data["patches"] == [[]] * 4
+    assert (data["slices"], data["histograms"], data["alike"], data["pictures"]) == (None, None, None, {})
+
+
+def test_patches_speak_of_images_by_their_place(report, hand_made):
+    sources = report.shards["0/images"]["sources"]
+    assert sources == [f"photo {number}.jpg" for number in (2, 3, 4, 7)]
+    assert report.shards["0/images"]["labels"] == ["eel", "cat", "dog", "dog"]
+    for record in hand_made.records[Patch]:
+        shown = report.shards["0/layer-000"]["patches"][record.unit][record.rank - 1]
+        assert sources[shown["image"]] == f"photo {record.image}.jpg"
+        assert shown["box"] == [0, 0, 3, 5]
+
+
+def test_layers_are_summed_up(report):
+    first, second = report.manifest["layers"]
+    assert first["medians"]["image_firing_rate"] == statistics.median([0, 0.5, 0.125])
+    assert (first["medians"]["ratio"], second["medians"]["ratio"]) == (3.5, None)
+    assert (first["neverFired"], first["noStimulus"]) == (1, 2)
+    assert (second["neverFired"], second["noStimulus"]) == (1, None)
+    bands = {band["id"]: {part["id"]: part["values"] for part in band["parts"]} for band in report.manifest["bands"]}
+    assert bands["filters"] == {"channels": [3, 4]}
+    assert bands["parameters"] == {"parameters": [0.25, 0.75]}
+    assert bands["awake"] == {"never_fired": [0.3333, 0.25], "no_stimulus": [0.3333, None], "awake": [0.3333, 0.75]}
+
+
+def test_class_means_come_back_within_half_a_step(report, hand_made):
+    packed = report.shards["0/means-000"]
+    steps = struct.unpack("<9h", base64.b64decode(packed["values"]))
+    for record in hand_made.records[ClassActivation]:
+        for label, mean in enumerate(struct.unpack("<3f", record.means)):
+            offset, scale = packed["offset"][record.unit], packed["scale"][record.unit]
+            assert abs(offset + scale * steps[3 * record.unit + label] - mean) <= 0.5001 * scale
+
+
+def test_a_class_of_which_no_image_was_read_has_no_mean():
+    from filterscope.report.means import class_selectivity, packed_means
+
+    rows = [ClassActivation("a", 0, np.array([1, np.nan, 3, 5], "<f4").tobytes()), None]
+    packed = packed_means(rows, 4)
+    steps = struct.unpack("<8h", base64.b64decode(packed["values"]))
+    assert [step == -32768 for step in steps] == [False, True, False, False, True, True, True, True]
+    assert class_selectivity(rows, 4) == [pytest.approx(2 / statistics.pstdev([1, 3, 5])), None]
+
+
+def test_two_classes_say_nothing_of_selectivity():
+    from filterscope.report.means import class_selectivity
+
+    rows = [ClassActivation("a", 0, np.array([1, 9], "<f4").tobytes())]
+    assert class_selectivity(rows, 2) == [None]
+
+
+def test_classes_of_network_and_images_are_one_list(report, hand_made):
+    classes = report.shards["0/classes"]["classes"]
+    assert [(one["name"], one["number"], one["label"]) for one in classes] == [
+        ("eel", 5, 2),
+        ("cat", None, 0),
+        ("dog", None, 1),
+    ]
+    assert classes[0]["image"] == {"probability": 0.9877, "logit": 12.35, "status": "converged", "steps": 256}
+    assert classes[0]["contributions"] == [[0, 2, 0.75, 3], [0, 0, 0.25, 1]]
+    for one in classes:
+        expected = []
+        for record in hand_made.records[ClassActivation]:
+            means = struct.unpack("<3f", record.means)
+            score = (means[one["label"]] - statistics.mean(means)) / statistics.pstdev(means)
+            if score >= 1:
+                expected.append([0, record.unit, pytest.approx(score, rel=1e-3)])
+        assert sorted(one["responses"]) == expected
+
+
+def test_a_name_that_the_network_has_twice_takes_each_label_once():
+    from filterscope.atlas.records import ClassImage, Label
+    from filterscope.report.classes import matched
+
+    images = [ClassImage(number, "crane", 1.0, 1.0, 0, 1, 1.0, "converged") for number in (134, 517)]
+    found = matched(images, [Label(0, "crane", 2), Label(1, "boat", 1)])
+    assert [(name, image and image.number, label) for name, image, label in found] == [
+        ("crane", 134, 0),
+        ("crane", 517, None),
+        ("boat", None, 1),
+    ]
+
+
+def test_both_forms_hold_the_same(hand_made, read):
+    folder = read(write_report(hand_made.atlas))
+    single = read(write_report(hand_made.atlas, single_file=True))
+    assert folder.shards == single.shards
+
+
+def test_several_atlases_stand_side_by_side(hand_made, read, tmp_path):
+    report = read(write_report([hand_made.atlas, hand_made.atlas.folder], tmp_path / "both.report"))
+    assert [one["key"] for one in report.shards["index"]["atlases"]] == ["0", "1"]
+    assert {name.removeprefix("0/") for name in report.shards if name.startswith("0/")} == {
+        name.removeprefix("1/") for name in report.shards if name.startswith("1/")
+    }
+    assert report.shards["index"]["atlases"][1]["overview"]["patch"]["sheets"] == ["sheets/1/overview-patch-0"]

@@ -1,0 +1,78 @@
+/** Which filters of a layer are shown, and in which order: kept in the address, so that it can be mailed. */
+
+import type { LayerData } from "../data/contract";
+
+export interface Condition {
+  column: string;
+  sign: ">=" | "<=";
+  value: number;
+}
+
+export interface Selection {
+  /** "index", or the name of a column. */
+  sort: string;
+  descending: boolean;
+  conditions: Condition[];
+  /** Only the filters that are in this state. */
+  state: UnitState | null;
+}
+
+export type UnitState = "never_fired" | "no_stimulus" | "not_finite" | "awake";
+
+export function readSelection(query: Record<string, string>): Selection {
+  const conditions: Condition[] = [];
+  for (const text of (query["where"] ?? "").split(",")) {
+    const found = /^([\w.]+)(>=|<=)(-?[\d.]+(?:e[+-]?\d+)?)$/i.exec(text);
+    if (found?.[1] && Number.isFinite(Number(found[3])))
+      conditions.push({ column: found[1], sign: found[2] as ">=" | "<=", value: Number(found[3]) });
+  }
+  const state = query["state"];
+  return {
+    sort: query["sort"] ?? "index",
+    descending: query["order"] !== "up",
+    conditions,
+    state: state === "never_fired" || state === "no_stimulus" || state === "not_finite" || state === "awake" ? state : null,
+  };
+}
+
+export function writeSelection(selection: Selection): Record<string, string> {
+  const query: Record<string, string> = {};
+  if (selection.sort !== "index") query["sort"] = selection.sort;
+  if (!selection.descending) query["order"] = "up";
+  if (selection.conditions.length)
+    query["where"] = selection.conditions.map(({ column, sign, value }) => `${column}${sign}${value}`).join(",");
+  if (selection.state) query["state"] = selection.state;
+  return query;
+}
+
+/** Places of the units that meet all conditions, in order; a unit whose number is unknown meets none and comes last. */
+export function selected(data: LayerData, selection: Selection): number[] {
+  const places = data.units
+    .map((_, place) => place)
+    .filter((place) => selection.conditions.every((condition) => meets(data, place, condition)))
+    .filter((place) => selection.state === null || unitState(data, place) === selection.state);
+  if (selection.sort === "index") return selection.descending ? places : places.reverse();
+  const numbers = data.numbers[selection.sort];
+  if (!numbers) return places;
+  const sign = selection.descending ? -1 : 1;
+  return places.sort((one, other) => {
+    const [a, b] = [numbers[one] ?? null, numbers[other] ?? null];
+    if (a === null || b === null) return (a === null ? 1 : 0) - (b === null ? 1 : 0) || one - other;
+    return sign * (a - b) || one - other;
+  });
+}
+
+function meets(data: LayerData, place: number, { column, sign, value }: Condition): boolean {
+  const number = data.numbers[column]?.[place] ?? null;
+  if (number === null) return false;
+  return sign === ">=" ? number >= value : number <= value;
+}
+
+/** Whether a unit is at work; "never fired" goes before "no stimulus". */
+export function unitState(data: LayerData, place: number): UnitState {
+  const fires = data.numbers["image_firing_rate"]?.[place];
+  if (fires === 0) return "never_fired";
+  const status = data.optima[place]?.[0]?.status;
+  if (status === "no stimulus found") return "no_stimulus";
+  return status === "not finite" ? "not_finite" : "awake";
+}

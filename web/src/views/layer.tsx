@@ -1,0 +1,245 @@
+/** One layer: every filter as a tile, sorted and kept by any number of the atlas. */
+
+import type { LayerData, LayerInfo } from "../data/contract";
+import { big, formatted } from "../numbers";
+import { Choice } from "../parts/choice";
+import { Conditions } from "../parts/conditions";
+import { Field, fieldName } from "../parts/field";
+import { FilterTile, type Shows } from "../parts/filter_tile";
+import { Grid } from "../parts/grid";
+import { HowTo } from "../parts/how_to";
+import { Trouble } from "../parts/trouble";
+import { saveTable } from "../pictures/save";
+import { go, replace, useAddress, useApp, useLoaded } from "../state/app";
+import { useKeys } from "../state/keys";
+import { type Selection, type UnitState, readSelection, selected, unitState, writeSelection } from "../state/selection";
+import { fill } from "../words";
+import type { Words } from "../words/en";
+import { NotFound } from "./not_found";
+
+const SIZES = [64, 88, 112, 176];
+
+export function LayerView({ name }: { name: string }) {
+  const { atlas, words } = useApp();
+  const layer = atlas.layerNamed(name);
+  const data = useLoaded(() => (layer ? atlas.layer(layer) : null), [atlas, layer]);
+  if (!layer) return <NotFound what="layer" values={{ name }} />;
+  return (
+    <div class="layer-view">
+      <LayerHead layer={layer} words={words} />
+      {data.value ? <Filters layer={layer} data={data.value} /> : <Trouble error={data.error} />}
+    </div>
+  );
+}
+
+function LayerHead({ layer, words }: { layer: LayerInfo; words: Words }) {
+  const { atlas, mark, route } = useApp();
+  const to = useAddress();
+  const turn = (step: number) => {
+    const next = atlas.neighbour(layer, step);
+    if (next) go(to({ kind: "layer", layer: next.name }, route.query));
+  };
+  useKeys(
+    {
+      u: () => turn(-1),
+      o: () => turn(1),
+      c: () => mark({ atlas: route.atlas, layer: layer.name, unit: null }),
+    },
+    [layer, route],
+  );
+  const [before, after] = [atlas.neighbour(layer, -1), atlas.neighbour(layer, 1)];
+  return (
+    <header class="view-head layer-head">
+      <Field manifest={atlas.manifest} layer={layer} size={96} words={words} />
+      <div>
+        <h1>{layer.name}</h1>
+        <p class="facts">{layerFacts(layer, words)}</p>
+        <p class="facts">
+          {fill(words.layer.parameters, { n: big(layer.parameters) })}
+          {layer.flops !== null && ` · ${fill(words.layer.flops, { n: big(layer.flops) })}`}
+          {` · ${fill(words.layer.sees, { field: fieldName(layer, words) })}`}
+          {layer.gated && ` (${words.layer.gated})`}
+        </p>
+      </div>
+      <nav class="turn" aria-label={`${words.layer.previous}, ${words.layer.next}`} data-not-copied>
+        {before && (
+          <a href={to({ kind: "layer", layer: before.name }, route.query)} title={`${words.layer.previous} (u)`}>
+            ← {before.name}
+          </a>
+        )}
+        {after && (
+          <a href={to({ kind: "layer", layer: after.name }, route.query)} title={`${words.layer.next} (o)`}>
+            {after.name} →
+          </a>
+        )}
+      </nav>
+    </header>
+  );
+}
+
+export function layerFacts(layer: LayerInfo, words: Words): string {
+  const known = words.layer[layer.kind as "conv"] as string | undefined;
+  const kernel = layer.kernel ? layer.kernel.join("\u2009×\u2009") : "";
+  const map = layer.outputSize ? layer.outputSize.join("\u2009×\u2009") : "";
+  return fill(words.layer.facts, {
+    kind: known ?? layer.kind,
+    kernel,
+    inputs: layer.inChannels ?? "",
+    outputs: layer.channels,
+    map,
+  });
+}
+
+/** What a layer's tiles can show, the best first. */
+export function shownKinds(data: LayerData): Shows[] {
+  const kinds: Shows[] = [];
+  if (data.pictures.optimum) kinds.push("optimum");
+  if (data.pictures.patch) kinds.push("patch");
+  if (data.pictures.kernel) kinds.push("kernel");
+  if (data.histograms || data.numbers["image_firing_rate"]) kinds.push("statistics");
+  return kinds;
+}
+
+function Filters({ layer, data }: { layer: LayerInfo; data: LayerData }) {
+  const { atlas, route, words } = useApp();
+  const to = useAddress();
+  const { columns } = atlas.manifest;
+  const selection = readSelection(route.query);
+  const kinds = shownKinds(data);
+  const shows = kinds.find((kind) => kind === route.query["tile"]) ?? kinds[0] ?? "statistics";
+  const size = SIZES.find((one) => String(one) === route.query["size"]) ?? (layer.channels <= 32 || innerWidth < 760 ? 112 : 88);
+  const set = (query: Record<string, string>) => replace(to({ kind: "layer", layer: layer.name }, query));
+  const view = (): Record<string, string> => {
+    const { tile, size: wide } = route.query;
+    return { ...(tile ? { tile } : {}), ...(wide ? { size: wide } : {}) };
+  };
+  const choose = (next: Selection) => set({ ...view(), ...writeSelection(next) });
+  const show = (tile: Shows) => set({ ...route.query, tile });
+  useKeys(
+    Object.fromEntries(
+      (["optimum", "patch", "kernel", "statistics"] as const).map((kind, place) => [
+        String(place + 1),
+        () => kinds.includes(kind) && show(kind),
+      ]),
+    ),
+    [route, data],
+  );
+  const places = selected(data, selection);
+  const sortColumn = columns.find((column) => column.id === selection.sort);
+  const states = countStates(data);
+  return (
+    <>
+      <div class="toolbar" data-not-copied>
+        <Choice
+          label={words.pictures.show}
+          options={kinds.map((id) => ({ id, name: words.pictures[id] }))}
+          chosen={shows}
+          choose={show}
+        />
+        <label>
+          {words.layer.sort}{" "}
+          <select
+            value={selection.sort}
+            onChange={(event) => choose({ ...selection, sort: event.currentTarget.value })}
+          >
+            <option value="index">{words.layer.index}</option>
+            {columns
+              .filter((column) => data.numbers[column.id])
+              .map((column) => (
+                <option key={column.id} value={column.id}>
+                  {words.columns[column.id] ?? column.id}
+                </option>
+              ))}
+          </select>
+        </label>
+        <button
+          type="button"
+          aria-pressed={!selection.descending}
+          title={selection.descending ? words.layer.down : words.layer.up}
+          aria-label={selection.descending ? words.layer.down : words.layer.up}
+          onClick={() => choose({ ...selection, descending: !selection.descending })}
+        >
+          {selection.descending ? "↓" : "↑"}
+        </button>
+        <Conditions
+          columns={columns.filter((column) => data.numbers[column.id])}
+          selection={selection}
+          choose={choose}
+        />
+        {(["never_fired", "no_stimulus"] as const).map((state) =>
+          states[state] ? (
+            <button
+              type="button"
+              key={state}
+              class="chip"
+              aria-pressed={selection.state === state}
+              onClick={() => choose({ ...selection, state: selection.state === state ? null : state })}
+            >
+              {fill(state === "never_fired" ? words.layer.neverFired : words.layer.noStimulus, { n: states[state] })}
+            </button>
+          ) : null,
+        )}
+        <span class="spacer" />
+        <label>
+          {words.layer.size}{" "}
+          <input
+            type="range"
+            min={0}
+            max={SIZES.length - 1}
+            step={1}
+            value={SIZES.indexOf(size)}
+            onInput={(event) => set({ ...route.query, size: String(SIZES[Number(event.currentTarget.value)] ?? 88) })}
+          />
+        </label>
+        <button type="button" onClick={() => table(layer, data, places, columns.map((column) => column.id))}>
+          {words.layer.table}
+        </button>
+      </div>
+      <p class="found" aria-live="polite">
+        {fill(words.layer.found, { n: places.length, all: data.units.length })}
+        {(selection.conditions.length > 0 || selection.state) && (
+          <button type="button" class="link" onClick={() => choose({ ...selection, conditions: [], state: null })}>
+            {words.layer.clear}
+          </button>
+        )}
+      </p>
+      {places.length ? (
+        <Grid
+          label={fill(words.layer.grid, { layer: layer.name })}
+          count={places.length}
+          size={size}
+          captions={24}
+          item={(number) => {
+            const place = places[number] ?? 0;
+            const value = sortColumn ? formatted(sortColumn.kind, data.numbers[sortColumn.id]?.[place]) : "";
+            return (
+              <FilterTile key={place} layer={layer} data={data} place={place} shows={shows} size={size} value={value} />
+            );
+          }}
+        />
+      ) : (
+        <p>{words.layer.none}</p>
+      )}
+      <HowTo about={shows} />
+    </>
+  );
+}
+
+function countStates(data: LayerData): Record<UnitState, number> {
+  const counts = { never_fired: 0, no_stimulus: 0, not_finite: 0, awake: 0 };
+  for (let place = 0; place < data.units.length; place++) counts[unitState(data, place)]++;
+  return counts;
+}
+
+function table(layer: LayerInfo, data: LayerData, places: number[], columns: string[]): void {
+  const known = columns.filter((column) => data.numbers[column]);
+  saveTable(
+    ["layer", "unit", ...known],
+    places.map((place) => [
+      layer.name,
+      data.units[place] ?? null,
+      ...known.map((column) => data.numbers[column]?.[place] ?? null),
+    ]),
+    layer.name,
+  );
+}
