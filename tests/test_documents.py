@@ -143,6 +143,13 @@ def test_the_tutorial_does_what_it_says(first_atlas):
     assert (first_atlas / "atlas.sqlite").is_file()
 
 
+def test_figures_are_made_as_the_page_says(first_atlas, workplace):
+    (workplace / "first.atlas").symlink_to(first_atlas)
+    run_page(DOCS / "how-to/make-a-figure.md", workplace)
+    names = {"filter.pdf", "filters.svg", "layer.png", "quiet.png", "kernels.png", "filter.svg"}
+    assert names <= {path.name for path in workplace.iterdir()}
+
+
 def test_the_formula_in_the_explanation_gives_what_it_says(workplace):
     run_page(DOCS / "explanation/receptive-fields.md", workplace)
 

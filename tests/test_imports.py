@@ -66,6 +66,7 @@ def test_every_room_has_its_rule():
         ["demo", "--help"],
         ["optimum", "--help"],
         ["report", "--help"],
+        ["figure", "--help"],
         ["--version"],
     ],
 )

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from filterscope.model import Network as Network
     from filterscope.model import load as load
     from filterscope.model import tap as tap
-    from filterscope.report.figure import figure as figure
     from filterscope.report import write_report as write_report
+    from filterscope.report.figure import figure as figure
 
 __version__ = "0.1.0"
 

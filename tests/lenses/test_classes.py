@@ -397,3 +397,15 @@ def test_resnet20_is_certain_of_all_its_classes(shared, tmp_path):
     atlas = fs.inspect(network, None, tmp_path / "a", layers=["layer3.2.conv2"], lenses=["classes"])
     assert len(atlas.classes()) == 10
     assert (atlas.classes()["probability"] >= 0.99).all()
+
+
+def test_classes_can_be_chosen_after_a_run_that_made_none(tmp_path):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 120))
+    network = fs.Network(module, looks(3, (16, 16)))
+    out = tmp_path / "x.atlas"
+    assert not len(fs.inspect(network, out=out, lenses=[Classes(steps=STEPS)]).classes())
+    atlas = fs.inspect(network, out=out, lenses=[Classes(("7",), steps=STEPS)])
+    assert list(atlas.classes()["number"]) == [7]
+    with pytest.raises(FilterscopeError, match=r"classes was \['7'\], now \['8'\]"):
+        fs.inspect(network, out=out, lenses=[Classes(("8",), steps=STEPS)])

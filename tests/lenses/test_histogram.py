@@ -92,6 +92,13 @@ def test_the_width_follows_from_the_largest_absolute_value_alone():
     assert Histograms(1).of(0) == (1.0, 0, ())
 
 
+def test_merging_leaves_the_other_as_it_was():
+    small, large = np.array([[0.5], [-0.75]]), np.array([[100.0]])
+    other = counted(small)
+    counted(large).merge(other)
+    assert same(other, counted(small))
+
+
 def test_a_unit_with_large_values_leaves_the_bins_of_the_others_alone():
     quiet = np.random.default_rng(0).random((40, 1)).astype(np.float32)
     loud = np.full((40, 1), 1e20, np.float32)

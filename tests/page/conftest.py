@@ -13,13 +13,13 @@ from filterscope.atlas import Atlas
 from filterscope.atlas.records import Task
 from filterscope.demo.creatures import CLASSES, Creatures
 from filterscope.images import open_images
-from filterscope.lenses import Optima
+from filterscope.lenses import Classes, Optima
 from filterscope.model import load
 from filterscope.report import write_report
 
-WITH_OPTIMA = ["block1.conv1", "block3.conv2", "block5.conv2"]
-HALF = 14
-"""Tasks: the kernels' twelve, and a part of the patches'."""
+WITH_OPTIMA = ["block1.conv1", "block3.conv2"]
+WITH_IMAGE = ("bee", "tiger")
+"""The classes for which an image is made."""
 FORMS = {"folder": "demo.report", "single file": "demo.html"}
 
 
@@ -47,22 +47,24 @@ class Impatient:
 
 @pytest.fixture(scope="session")
 def atlas(tmp_path_factory) -> Atlas:
-    """The bundled network with every lens, but optima in three layers only: a quarter of a minute of work."""
+    """The bundled network with every lens, but little of what takes long: some ten seconds of work."""
     folder = tmp_path_factory.mktemp("page") / "demo.atlas"
     network = load("demo")
-    images = open_images(Creatures(56, seed=1), classes=CLASSES)
+    images = open_images(Creatures(42, seed=1), classes=CLASSES)
     inspection.inspect(network, images, folder, lenses=["kernels", "patches"])
-    inspection.inspect(network, images, folder, lenses=[Optima(steps=8, seeds=2)], layers=WITH_OPTIMA)
-    return inspection.inspect(network, images, folder, lenses=["classes"])
+    inspection.inspect(network, images, folder, lenses=[Optima(steps=4, seeds=2)], layers=WITH_OPTIMA)
+    return inspection.inspect(network, images, folder, lenses=[Classes(WITH_IMAGE, steps=8)])
 
 
 @pytest.fixture(scope="session")
 def half(tmp_path_factory) -> Atlas:
     """The same network, its inspection stopped among the patches; nothing else was made."""
     folder = tmp_path_factory.mktemp("page") / "half.atlas"
-    images = open_images(Creatures(64, seed=1), classes=CLASSES)
+    images = open_images(Creatures(40, seed=1), classes=CLASSES)
     with pytest.raises(Stopped):
-        inspection.inspect(load("demo"), images, folder, lenses=["kernels", "patches"], watcher=Impatient(HALF))
+        inspection.inspect(
+            load("demo"), images, folder, layers=WITH_OPTIMA, lenses=["kernels", "patches"], watcher=Impatient(3)
+        )
     return Atlas(folder)
 
 
@@ -97,9 +99,13 @@ def open_page(chromium) -> Iterator[Callable[..., Visit]]:
     """Opens a report in a browser of its own, from disk; afterwards nothing may have been complained of."""
     visits: list[Visit] = []
 
-    def opened(index: Path, address: str = "", *, width: int = 1280, height: int = 800, **options: Any) -> Visit:
+    def opened(
+        index: Path, address: str = "", *, width: int = 1280, height: int = 800, before: str = "", **options: Any
+    ) -> Visit:
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         context.set_default_timeout(10_000)
+        if before:
+            context.add_init_script(f"({before})()")
         visits.append(Visit(context.new_page(), index))
         return visits[-1].open(address)
 

@@ -24,7 +24,7 @@ from filterscope.atlas.records import (
     Task,
 )
 
-NAMES = ["<img src=x onerror=alert(1)>", "\u05e7\u05e8\u05e4\u05d3\u05d4 \u0636\u0641\u062f\u0639", "endless " * 25, "crane", "crane"]
+NAMES = ["<img src=x onerror=alert(1)>", "\u05e7\u05e8\u05e4\u05d3\u05d4 \u0636\u0641\u062f\u0639", " ".join(["endless"] * 25) + "!", "crane", "crane"]
 """Of classes: markup, right-to-left letters, 200 of them, two of one name."""
 
 MANY = 4096

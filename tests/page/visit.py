@@ -4,6 +4,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+VIEWS = {
+    "overview": "#/",
+    "layers": "#/~network",
+    "layer": "#/block3.conv2",
+    "kernels": "#/block3.conv2?tile=kernel",
+    "statistics": "#/block3.conv2?tile=statistics&sort=activation_max&where=firing_rate>=0.1",
+    "filter": "#/block3.conv2/5",
+    "filter without an optimum": "#/block5.conv2/5",
+    "classes": "#/~classes",
+    "class": "#/~class/tiger",
+    "class without an image": "#/~class/octopus",
+    "two filters": "#/~compare/block3.conv2:5/block5.conv2:9",
+    "two layers": "#/~compare/block3.conv2/block5.conv2",
+    "nowhere": "#/nowhere",
+}
+"""One address of every view, of the bundled network."""
+
 DRAWN = """() => {
     const near = (canvas) => {
         const box = canvas.getBoundingClientRect();
@@ -81,6 +98,6 @@ class Visit:
 
     def overflow(self) -> int:
         """By how many pixels the document is wider than the screen."""
-        return int(
-            self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        )
+        # The room kept for the scroll bar makes the difference negative.
+        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        return max(int(wide), 0)

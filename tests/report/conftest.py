@@ -201,7 +201,9 @@ class Read:
         sheet = decoded(self.shards[found["sheets"][number // found["perSheet"]]])
         row, column = divmod(number % found["perSheet"], found["columns"])
         (height, width), (down, across) = found["tile"], found["step"]
-        return sheet[row * down : row * down + height, column * across : column * across + width]
+        tile = sheet[row * down : row * down + height, column * across : column * across + width]
+        assert tile.shape == (height, width, 3), "the sheet ends before the tile"
+        return tile
 
 
 def decoded(url: str) -> np.ndarray:

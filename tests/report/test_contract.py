@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from filterscope.atlas.records import ClassActivation, Optimum, Patch
+from filterscope.atlas.records import ClassActivation, ClassImage, Label, Optimum, Patch
 from filterscope.report import write_report
+from filterscope.report.classes import Responses, matched
+from filterscope.report.means import class_selectivity, packed_means
 
 CONTRACT = Path(__file__).resolve().parents[2] / "web/src/data/contract.ts"
 
@@ -133,14 +135,14 @@ def test_class_means_come_back_within_half_a_step(report, hand_made):
     packed = report.shards["0/means-000"]
     steps = struct.unpack("<9h", base64.b64decode(packed["values"]))
     for record in hand_made.records[ClassActivation]:
-        for label, mean in enumerate(struct.unpack("<3f", record.means)):
-            offset, scale = packed["offset"][record.unit], packed["scale"][record.unit]
+        means = struct.unpack("<3f", record.means)
+        offset, scale = packed["offset"][record.unit], packed["scale"][record.unit]
+        assert scale == pytest.approx((max(means) - min(means)) / 65534)
+        for label, mean in enumerate(means):
             assert abs(offset + scale * steps[3 * record.unit + label] - mean) <= 0.5001 * scale
 
 
 def test_a_class_of_which_no_image_was_read_has_no_mean():
-    from filterscope.report.means import class_selectivity, packed_means
-
     rows = [ClassActivation("a", 0, np.array([1, np.nan, 3, 5], "<f4").tobytes()), None]
     packed = packed_means(rows, 4)
     steps = struct.unpack("<8h", base64.b64decode(packed["values"]))
@@ -149,8 +151,6 @@ def test_a_class_of_which_no_image_was_read_has_no_mean():
 
 
 def test_two_classes_say_nothing_of_selectivity():
-    from filterscope.report.means import class_selectivity
-
     rows = [ClassActivation("a", 0, np.array([1, 9], "<f4").tobytes())]
     assert class_selectivity(rows, 2) == [None]
 
@@ -174,10 +174,20 @@ def test_classes_of_network_and_images_are_one_list(report, hand_made):
         assert sorted(one["responses"]) == expected
 
 
-def test_a_name_that_the_network_has_twice_takes_each_label_once():
-    from filterscope.atlas.records import ClassImage, Label
-    from filterscope.report.classes import matched
+def test_a_class_lists_the_strongest_five_units_of_each_layer():
+    rng = np.random.default_rng(3)
+    responses, every = Responses(4), []
+    for layer in (0, 1):
+        means = rng.normal(size=(40, 4)).astype("<f4")
+        responses.add(layer, [ClassActivation("a", unit, row.tobytes()) for unit, row in enumerate(means)])
+        scores = [(row[2] - statistics.mean(row)) / statistics.pstdev(row) for row in means.astype(float).tolist()]
+        every += sorted(((score, layer, unit) for unit, score in enumerate(scores)), reverse=True)[:5]
+    found = responses.of(2)
+    assert [(layer, unit) for layer, unit, _ in found] == [one[1:] for one in sorted(every, reverse=True)]
+    assert [score for *_, score in found] == [pytest.approx(one[0], abs=1e-3) for one in sorted(every, reverse=True)]
 
+
+def test_a_name_that_the_network_has_twice_takes_each_label_once():
     images = [ClassImage(number, "crane", 1.0, 1.0, 0, 1, 1.0, "converged") for number in (134, 517)]
     found = matched(images, [Label(0, "crane", 2), Label(1, "boat", 1)])
     assert [(name, image and image.number, label) for name, image, label in found] == [

@@ -3,7 +3,6 @@
 import re
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -60,21 +59,6 @@ def test_the_page_is_complete_and_names_no_other_host(hand_made, single_file):
     if not single_file:
         assert re.findall(r'(?:href|src)="([^"d][^"]*)"', text) == ["app.css", "app.js"]
         assert 'src="data/index.js" defer' in text
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright, which drives the browser")
-    with api.sync_playwright() as playwright:
-        program = Path("/usr/bin/chromium")
-        try:
-            browser = playwright.chromium.launch(
-                executable_path=str(program) if program.exists() else None, args=["--no-sandbox", "--disable-quic"]
-            )
-        except api.Error as error:
-            pytest.skip(f"needs chromium: {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("single_file", [False, True])

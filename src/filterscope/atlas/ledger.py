@@ -225,14 +225,15 @@ class Ledger:
         row = self.connection.execute("SELECT digest, settings, finished FROM lens WHERE name = ?", (name,)).fetchone()
         text = json.dumps(settings, sort_keys=True)
         begun = self.connection.execute("SELECT 1 FROM task WHERE lens = ? LIMIT 1", (name,)).fetchone()
-        if row is None or not (begun or row[2]):
+        # A lens that found nothing to do may be asked for something.
+        if row is None or (not begun and (row[2] is None or row[0] != digest)):
             with self.transaction():
                 self.connection.execute("INSERT OR REPLACE INTO lens VALUES (?, ?, ?, NULL)", (name, digest, text))
             return False
         if row[0] != digest:
-            before = json.loads(row[1])
-            changed = [key for key in settings if before.get(key) != settings[key]]
-            what = ", ".join(f"{key} was {before.get(key)!r}, now {settings[key]!r}" for key in changed)
+            before, after = json.loads(row[1]), json.loads(text)
+            changed = [key for key in after if before.get(key) != after[key]]
+            what = ", ".join(f"{key} was {before.get(key)!r}, now {after[key]!r}" for key in changed)
             raise BadAtlas(
                 f"{self.folder} holds '{name}' with other settings ({what or 'other layers'}); "
                 "choose another --out, or --force to begin anew"

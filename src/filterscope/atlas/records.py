@@ -1,5 +1,6 @@
 """What the atlas keeps, as frozen dataclasses: one class a table, one field a column. No torch."""
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 
 Pair = tuple[int, int]
 """[height, width], or [y, x]."""
+
+Span = tuple[float, float]
+"""The two edges of an extent, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,24 @@ class Layer(Record):
     field_start: Pair | None
     whole_image: bool
     gated: bool
+
+    def map_box(self, size: Pair) -> tuple[Span, Span] | None:
+        """Where a map of ``size`` positions lies on the preprocessed image: its (top, bottom) and (left, right) edges.
+
+        A position is drawn around the centre of its receptive field, as high and wide as the step to the next one; so a
+        map reaches over the image where fields do, and leaves a border free where there is no padding. Pixel i reaches
+        from i to i + 1. None where the whole image is seen, or the receptive field is unknown.
+
+        Example: the centre of the field of position p is field_start + p * field_stride + field_size / 2.
+        """
+        if self.field_size is None or self.field_stride is None or self.field_start is None:
+            return None
+        top, left = (
+            start + (length - step) / 2
+            for start, length, step in zip(self.field_start, self.field_size, self.field_stride, strict=True)
+        )
+        height, width = (count * step for count, step in zip(size, self.field_stride, strict=True))
+        return (top, top + height), (left, left + width)
 
 
 @dataclass(frozen=True)
@@ -328,8 +350,9 @@ class ClassImage(Record):
 class Contribution(Record):
     """How much a unit speaks for a class, the strongest few of every layer.
 
-    ``value`` is the unit's pre-activation times the gradient of the class's logit, summed over the positions of its map,
-    on the class's own synthesised image; ``share`` is that by the sum of the positive ones of all units of its layer.
+    ``value`` is the unit's pre-activation times the gradient of the class's logit, summed over the positions of its
+    map, on the class's own synthesised image; ``share`` is that by the sum of the positive ones of all units of its
+    layer.
     """
 
     table: ClassVar[str] = "contribution"
@@ -340,6 +363,72 @@ class Contribution(Record):
     unit: int
     value: float
     share: float
+
+
+@dataclass(frozen=True)
+class MapImage(Record):
+    """An image whose activation maps are kept; ``sheet, row, column`` say where it is drawn as the network sees it."""
+
+    table: ClassVar[str] = "map_image"
+    key: ClassVar[tuple[str, ...]] = ("id",)
+    on_card: ClassVar[str] = "id"
+
+    id: int
+    source: str
+    label: str | None
+    sheet: str | None = None
+    row: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True)
+class ActivationMap(Record):
+    """What every unit of a layer does with an image: its pre-activation over space, in 255 steps of its own scale.
+
+    ``size`` is that of the maps as the layer gives them; larger ones are kept as averages over ``height`` x ``width``
+    equal parts. Number i of ``scales`` and ``largest`` (little-endian float32) belongs to unit i: its value is that of a
+    byte, -127 to 127, times scale / 127, so that it is wrong by scale / 254 at most; ``largest`` is its largest
+    pre-activation before any averaging. ``values`` is zlib over the bytes (unit, row, column), each less the one on its
+    left (the first of a row: less 0), modulo 256.
+    """
+
+    table: ClassVar[str] = "map"
+    key: ClassVar[tuple[str, ...]] = ("layer", "image")
+
+    layer: str
+    image: int
+    size: Pair
+    height: int
+    width: int
+    scales: bytes
+    largest: bytes
+    values: bytes
+
+    @classmethod
+    def of(
+        cls, layer: str, image: int, maps: NDArray[np.float32], size: Pair, largest: NDArray[np.float32]
+    ) -> "ActivationMap":
+        """Pack finite ``maps`` (unit, row, column), which may be averages of maps of ``size``."""
+        units, height, width = maps.shape
+        scales = np.abs(maps).max((1, 2)).astype("<f4")
+        steps = np.where(scales > 0, scales, 1).astype(np.float64)[:, None, None] / 127
+        levels = np.rint(maps / steps).astype(np.int8).view(np.uint8)
+        # The maps are smooth: differences take a twentieth less. Searching for repetitions finds none.
+        packer = zlib.compressobj(6, strategy=zlib.Z_FILTERED)
+        values = packer.compress(np.diff(levels, axis=2, prepend=np.uint8(0)).tobytes()) + packer.flush()
+        bytes_of = (scales.tobytes(), np.asarray(largest, "<f4").tobytes())
+        return cls(layer, image, size, height, width, *bytes_of, values)
+
+    def levels(self) -> NDArray[np.int8]:
+        """The bytes (unit, row, column), -127 to 127: colours for a picture that is scaled by unit."""
+        differences = np.frombuffer(zlib.decompress(self.values), np.uint8).reshape(-1, self.height, self.width)
+        return np.cumsum(differences, axis=2, dtype=np.uint8).view(np.int8)
+
+    def maps(self) -> NDArray[np.float32]:
+        """Pre-activations (unit, row, column)."""
+        scales = np.frombuffer(self.scales, "<f4").astype(np.float32)
+        maps: NDArray[np.float32] = self.levels() * (scales / np.float32(127))[:, None, None]
+        return maps
 
 
 TABLES: tuple[type[Record], ...] = (
@@ -356,6 +445,8 @@ TABLES: tuple[type[Record], ...] = (
     Optimum,
     ClassImage,
     Contribution,
+    MapImage,
+    ActivationMap,
     Sheet,
 )
 """Every record class; a new lens adds its own here."""

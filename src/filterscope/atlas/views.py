@@ -226,6 +226,12 @@ def input_size(atlas: "Atlas") -> Pair | None:
     return next((node.size for node in atlas.records(Node, kind="input")), None)
 
 
+def network_name(atlas: "Atlas") -> str:
+    """What the network is called: that of a folder by its last part."""
+    name = atlas.facts.get("network") or "the network"
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2] or name
+
+
 def short(value: float) -> str:
     """Three digits, and no exponent where there is room for none.
 

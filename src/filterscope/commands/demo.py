@@ -18,7 +18,8 @@ def demo(
     """Look into the bundled network with images drawn on the spot. Needs no network connection.
 
     A small VGG-style network that tells drawn creatures apart: an atlas with every filter's kernel, statistics,
-    strongest patches and optimum, and a picture sheet per layer.
+    strongest patches and optimum, a picture sheet per layer, and beside it
+    the report: a page that shows it all.
     """
     from filterscope import inspection
     from filterscope.commands.inspect import summary

@@ -39,7 +39,7 @@ def inspect(
         typer.Option("--lens", help="kernels, patches, optima, classes; may be repeated. Default: all."),
     ] = None,
     patches: Annotated[int, typer.Option(min=1, max=100, help="Strongest patches per unit.")] = 9,
-    tile: Annotated[int, typer.Option(min=8, max=512, help="Side of a patch on the sheets, in pixels.")] = 48,
+    tile: Annotated[int, typer.Option(min=8, max=512, help="Side of a patch on the sheets, in pixels, at the most.")] = 64,
     kernel_scale: Annotated[
         str, typer.Option(metavar="layer|unit", help="What full colour of a kernel stands for.")
     ] = "unit",
@@ -73,6 +73,8 @@ def inspect(
     Kernels, activation statistics over the images, the strongest real patches of every unit, and its optimum: the image
     that it would love to see. For every class such an image too, and the units that speak for it. With a picture sheet
     per layer and lens. Interrupted, it goes on where it was; run again, it does nothing.
+
+    Beside the atlas goes its report, a page that shows it all: MODEL.report/index.html.
     """
     from filterscope import inspection
     from filterscope.commands.progress import Bar

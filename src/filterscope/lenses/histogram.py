@@ -11,6 +11,8 @@ from torch import Tensor
 
 BINS = 64
 """A unit's bins: half of them below zero, half from zero on."""
+DOUBLINGS = 5
+"""After so many all is in the two bins beside zero, and stays there: half of the bins are 2^5."""
 LEAST = -153
 """Exponent of the narrowest bins: half of them just hold the smallest float32 above zero, 2^-149."""
 POSITIONS, SIDE = 9, 3
@@ -102,14 +104,13 @@ def exponents(largest: NDArray[np.float32]) -> NDArray[np.int32]:
         >>> exponents(np.array([16.0, 31.9, 32.0, 0.0], np.float32)).tolist()
         [0, 0, 1, -153]
     """
-    exponent = np.frexp(largest)[1] - (BINS // 2).bit_length() + 1
+    exponent = np.frexp(largest)[1] - DOUBLINGS
     return np.where(largest > 0, exponent, LEAST).astype(np.int32)
 
 
 def widen(counts: NDArray[np.int64], steps: NDArray[np.int32]) -> None:
     """Double the bins of each unit of ``counts`` (unit, bin) ``steps`` times, in place: 2j and 2j + 1 become bin j."""
-    # After six doublings all is in the two bins beside zero, and stays there.
-    for step in range(min(int(steps.max(initial=0)), (BINS // 2).bit_length())):
+    for step in range(min(int(steps.max(initial=0)), DOUBLINGS)):
         chosen = np.flatnonzero(steps > step)
         pairs = counts[chosen].reshape(len(chosen), BINS // 2, 2).sum(2)
         counts[chosen] = 0

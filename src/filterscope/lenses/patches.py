@@ -51,14 +51,15 @@ class Patches:
 
     Args:
         count: patches per unit; an image counts once per unit, ties go to the earlier image.
-        tile: side of a patch's picture on the sheet, in pixels.
+        tile: side of a patch's picture on the sheet, in pixels, at the most: a smaller receptive field is enlarged by a
+            whole factor, so that its pixels stay what they are.
         thumbnail: longer side, at the most, of the small pictures of the images themselves.
     Raises:
         FilterscopeError: if a setting is out of its range.
     """
 
     count: int = 9
-    tile: int = 48
+    tile: int = 64
     thumbnail: int = 112
 
     name: ClassVar[str] = "patches"
@@ -182,10 +183,13 @@ class DrawPatches:
     def cut(
         self, bench: Workbench, patches: Mapping[str, list[Patch]], seen: Mapping[str, Sequence[Field]]
     ) -> dict[str, NDArray[np.uint8]]:
-        """The picture of every patch, by layer: (unit, rank, tile, tile, 3). Each image is decoded once."""
-        side = self.settings.tile
-        shape = (self.settings.count, side, side, 3)
-        tiles = {layer.name: np.full((layer.channels, *shape), 255, np.uint8) for layer in self.layers}
+        """The picture of every patch, by layer: (unit, rank, side, side, 3). Each image is decoded once."""
+        size = bench.network.preprocessing.input_size
+        sides = {layer.name: side_of_tile(seen[layer.name], size, self.settings.tile) for layer in self.layers}
+        tiles = {
+            layer.name: np.full((layer.channels, self.settings.count, *2 * (sides[layer.name],), 3), 255, np.uint8)
+            for layer in self.layers
+        }
         by_image: dict[int, list[tuple[Layer, Patch]]] = {}
         for layer in self.layers:
             for patch in patches[layer.name]:
@@ -198,7 +202,8 @@ class DrawPatches:
             for index, pixels in zip(batch.ids, batch.pixels, strict=True):
                 picture = viewable(pixels)
                 for layer, patch in by_image[index]:
-                    tiles[layer.name][patch.unit, patch.rank - 1] = tile(picture, patch, seen[layer.name], side)
+                    shown = tile(picture, patch, seen[layer.name], sides[layer.name])
+                    tiles[layer.name][patch.unit, patch.rank - 1] = shown
         return tiles
 
     def picture(
@@ -224,6 +229,21 @@ class DrawPatches:
             "max: largest pre-activation; fires: share of positions above zero; grey: outside the image."
         )
         return Picture(layer.name, Patches.name, Patch.table, f"{layer.name}: strongest patches", legend, cards)
+
+
+def side_of_tile(seen: Sequence[Field], size: Pair, most: int) -> int:
+    """Side of a layer's tiles: the longer side of what it sees times a whole number, or ``most`` where that is larger.
+
+    Example:
+        >>> side_of_tile([(ReceptiveField(5, 1, -2), ReceptiveField(7, 1, -3))], (224, 224), 64)
+        63
+    """
+    longest = max(
+        extent if axis is None else min(axis.size, extent)
+        for field in seen
+        for axis, extent in zip(field, size, strict=True)
+    )
+    return most if longest >= most else longest * (most // longest)
 
 
 def tile(image: NDArray[np.uint8], patch: Patch, seen: Sequence[Field], side: int) -> NDArray[np.uint8]:

@@ -49,7 +49,8 @@ class DrawThumbnails:
     def picture(self, cards: list[Card]) -> Picture:
         """The sheet: a card an image."""
         legend = "Images in which a unit has a patch, as the network sees them: resized and cut. Number: image."
-        return Picture("", self.lens, Image.table, "images", legend, tuple(cards), self.part)
+        title = f"images {cards[0].unit} to {cards[-1].unit}"
+        return Picture("", self.lens, Image.table, title, legend, tuple(cards), self.part)
 
 
 def sheets(statistics: Mapping[str, UnitStatistics]) -> Iterator[tuple[int, ...]]:

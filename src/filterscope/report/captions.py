@@ -6,7 +6,7 @@ import numpy as np
 
 from filterscope.atlas import Atlas
 from filterscope.atlas.records import Layer, Pair
-from filterscope.atlas.views import UnitView, input_size, short
+from filterscope.atlas.views import UnitView, input_size, network_name, short
 from filterscope.report.panels import Group, Panel
 
 MADE_OF = {
@@ -18,7 +18,7 @@ MADE_OF = {
 def unit_caption(atlas: Atlas, group: Group) -> str:
     """What the figure of a unit shows, and the numbers."""
     unit, found = group.units[0], group.panels
-    sentences = [f"Filter {unit.name} of {atlas.facts.get('network') or 'the network'}."]
+    sentences = [f"Filter {unit.name} of {network_name(atlas)}."]
     for place, panel in zip(("Left", "Right"), found, strict=False):
         words = sentence(panel, unit)
         sentences.append(f"{place}: {words}" if len(found) > 1 else f"{words[0].upper()}{words[1:]}")
@@ -29,7 +29,7 @@ def unit_caption(atlas: Atlas, group: Group) -> str:
 def rows_caption(atlas: Atlas, groups: Sequence[Group]) -> str:
     """What rows show."""
     kinds = {panel.kind: panel for group in groups for panel in group.panels}
-    network = atlas.facts.get("network") or "the network"
+    network = network_name(atlas)
     layers = ", ".join(group.layer.name for group in groups)
     parts = [f"Filters of {layers} of {network}, a row each."]
     if "optimum" in kinds:
@@ -48,7 +48,7 @@ def rows_caption(atlas: Atlas, groups: Sequence[Group]) -> str:
 def layer_caption(atlas: Atlas, group: Group, sort: str | None) -> str:
     """What the figure of a layer shows."""
     layer, units, panel = group.layer, group.units, group.panels[0]
-    network = atlas.facts.get("network") or "the network"
+    network = network_name(atlas)
     whole = len(units) == layer.channels
     some = f"All {len(units)} filters" if whole else f"{len(units)} of the {layer.channels} filters"
     order = ""
@@ -156,7 +156,8 @@ def numbers_legend(units: Sequence[UnitView]) -> str:
     if "max" in names:
         parts.append(f"max: largest pre-activation in {images} images")
     if "fires" in names:
-        parts.append("fires: share of positions where it is above zero")
+        never = any(unit.activation and not unit.activation.image_firing_rate for unit in units)
+        parts.append(f"fires: share of positions where it is above zero{', 0 % in none of the images' * never}")
     if "ratio" in names:
         parts.append("ratio: the optimum's pre-activation by that of the strongest patch")
     text = "; ".join(parts)

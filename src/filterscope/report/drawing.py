@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from filterscope.atlas.records import Kernel
 from filterscope.report.layer import Units
 from filterscope.report.pictures import Cutter, Drawn, Grid, Tile, fitted
@@ -59,7 +61,7 @@ def draw_layer(units: Units, cutter: Cutter, sink: Sink, name: str, overview: Ov
         if drawn:
             sets[kind] = drawn
         for row in some if kind in overview.grids else ():
-            overview.add(kind, cutter.tile(*row[0]) if row else None)
+            overview.add(kind, side_by_side([cutter.tile(*spot) for spot in row], row[0].columns) if row else None)
     cutter.close()
     return sets
 
@@ -101,6 +103,23 @@ def draw(
         for place in range(per_unit):
             grid.add(cutter.tile(*row[place]) if place < len(row) else None)
     return {**grid.finish(), "perUnit": per_unit}
+
+
+def side_by_side(tiles: Sequence[Tile | None], columns: int) -> Tile | None:
+    """A unit's tiles as one picture, a pixel apart; None: all are lost.
+
+    Of a 1 x 1 kernel a single slice is one colour: only all of them together are a picture.
+    """
+    drawn = [tile for tile in tiles if tile is not None]
+    if not drawn or len(tiles) == 1:
+        return drawn[0] if drawn else None
+    height, width = drawn[0].shape[:2]
+    picture = np.full((math.ceil(len(tiles) / columns) * (height + 1) - 1, columns * (width + 1) - 1, 3), 255, np.uint8)
+    for place, tile in enumerate(tiles):
+        if tile is not None:
+            top, left = place // columns * (height + 1), place % columns * (width + 1)
+            picture[top : top + height, left : left + width] = tile
+    return picture
 
 
 def draw_list(records: Sequence[Drawn | None], cutter: Cutter, sink: Sink, name: str) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from filterscope.errors import FilterscopeError, UnknownName
 from filterscope.report.captions import layer_caption, rows_caption, unit_caption
 from filterscope.report.panels import KINDS, Group, Panel, gathered
 from filterscope.report.pixels import printed
-from filterscope.report.plate import FAINT, HEADING, LEADING, POINT, SMALL, TEXT, PaperFigure, Plate
+from filterscope.report.plate import FAINT, HEADING, LEADING, POINT, SMALL, TEXT, PaperFigure, Plate, text_width
 
 EDGE, GAP, BLOCK_GAP, APART = 0.4, 1.2, 0.35, 1.6
 """In millimetres: paper around all, between units, between the pictures of one, between its optimum and its patches."""
@@ -23,9 +23,9 @@ LAYER_GAP = 1.2
 """Between the rows of one layer and those of the next."""
 
 SMALLEST = 9.0
-"""Side in millimetres below which the pictures of a row go on two lines."""
+"""Side in millimetres below which the pictures of a row go on more lines."""
 
-NARROWEST, WIDEST = 30, 600
+NARROWEST, WIDEST = 50, 600
 """A figure's width in millimetres."""
 
 
@@ -230,10 +230,10 @@ class Columns:
 
 
 def fit_columns(groups: Sequence[Group], width: float) -> Columns:
-    """As many lines as it takes for pictures to be large enough to be seen, at most two."""
-    labels = min(16.0, 0.16 * width)
-    columns = Columns(labels, 1.0, 1)
-    for lines in (1, 2):
+    """As many lines as it takes for pictures to be large enough to be seen, at most three."""
+    lines_of_text = [line for group in groups for unit in group.units for line in label(unit)]
+    labels = max(text_width(line, SMALL) for line in lines_of_text) + APART
+    for lines in (1, 2, 3):
         columns = Columns(labels, 1.0, lines)
         most = max(sum(columns.across(panel) for panel in group.panels) for group in groups)
         parts = max(len(group.panels) for group in groups)
@@ -251,11 +251,17 @@ def draw_group(plate: Plate, group: Group, top: float, columns: Columns, style: 
     starts, left = {}, EDGE + columns.labels
     for panel in group.panels:
         starts[panel.kind] = left
-        plate.text(HEADINGS[panel.kind], left, top, SMALL, colour=FAINT)
-        left += columns.across(panel) * (columns.each + BLOCK_GAP) - BLOCK_GAP + APART
+        room = columns.across(panel) * (columns.each + BLOCK_GAP) - BLOCK_GAP
+        heading = HEADINGS[panel.kind]
+        plate.text(heading if text_width(heading, SMALL) < room else panel.kind, left, top, SMALL, colour=FAINT)
+        left += room + APART
     top += LEADING * SMALL * POINT + 0.3
     for unit in group.units:
-        height = label(plate, unit, top)
+        index, *numbers = label(unit)
+        below = plate.text(index, EDGE, top, TEXT, bold=True)
+        for number in numbers:
+            below = plate.text(number, EDGE, below, SMALL - 0.5, colour=FAINT)
+        height = below - top
         for panel in group.panels:
             some = panel.pictures.get(unit.unit, [])
             height = max(height, strip(plate, panel, some, starts[panel.kind], top, columns))
@@ -269,15 +275,11 @@ def draw_group(plate: Plate, group: Group, top: float, columns: Columns, style: 
     return max(ends)
 
 
-def label(plate: Plate, unit: UnitView, top: float) -> float:
-    """A unit's index and, below it, its numbers; returns how high they are."""
-    below = plate.text(str(unit.unit), EDGE, top, TEXT, bold=True)
-    for number in unit.numbers():
-        if number.name in ("max", "fires", "ratio"):
-            # There is no room for the number of images: the caption has it.
-            value = "0 %" if number.value.startswith("0 in") else number.value
-            below = plate.text(f"{number.name} {value}", EDGE, below, SMALL - 0.5, colour=FAINT)
-    return below - top
+def label(unit: UnitView) -> list[str]:
+    """What stands beside a row: the unit's index, and its numbers."""
+    # There is no room for the number of images: the caption has it.
+    values = {one.name: "0 %" if one.value.startswith("0 in") else one.value for one in unit.numbers()}
+    return [str(unit.unit), *(f"{name} {values[name]}" for name in ("max", "fires", "ratio") if name in values)]
 
 
 def strip(

@@ -100,6 +100,13 @@ def printed(picture: Tile, size: Pair) -> Tile:
         kind = Image.Resampling.BICUBIC if size[0] >= height else Image.Resampling.BOX
         return np.asarray(Image.fromarray(np.ascontiguousarray(picture)).resize((size[1], size[0]), kind))
     # Each printed pixel is the mean of what lies under it: squares whose sides are no whole numbers look all alike.
-    factors = [-(-4 * wanted // length) for wanted, length in zip(size, (height, width), strict=True)]
-    fine = picture.repeat(factors[0], 0).repeat(factors[1], 1)
-    return np.asarray(Image.fromarray(fine).resize((size[1], size[0]), Image.Resampling.BOX))
+    down, across = coverage(size[0], height), coverage(size[1], width)
+    return np.asarray(np.rint(np.einsum("ih,hwc,jw->ijc", down, picture, across, optimize=True)), np.uint8)
+
+
+def coverage(printed: int, pixels: int) -> NDArray[np.float64]:
+    """How much of each printed pixel lies on each of the picture's, along one axis: (printed, pixels)."""
+    edges = np.arange(printed + 1) * (pixels / printed)
+    first, last = edges[:-1, None], edges[1:, None]
+    inside = np.minimum(last, np.arange(1, pixels + 1)) - np.maximum(first, np.arange(pixels))
+    return np.asarray(np.maximum(inside, 0) * (printed / pixels))

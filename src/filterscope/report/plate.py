@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from filterscope.errors import FilterscopeError
@@ -84,25 +84,24 @@ def typeface(size: float, bold: bool = False) -> FontProperties:
     return FontProperties(family=FAMILY, size=size, weight="bold" if bold else "normal")
 
 
+@functools.lru_cache(maxsize=4096)
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Width of one line, in millimetres."""
-    if not text.strip():
-        return 0.0
-    return float(TextPath((0, 0), text, prop=typeface(size, bold), usetex=False).get_extents().x1) * POINT
+    width, _, _ = text_to_path.get_text_width_height_descent(text, typeface(size, bold), False)
+    return float(width) * POINT
 
 
 def wrapped(text: str, size: float, width: float) -> Iterator[str]:
     """Lines of at most ``width`` millimetres; a word that is longer stands alone, broken where it must."""
-    space = text_width("x x", size) - text_width("xx", size)
     # Drawn on a grid of pixels, letters are a little wider than they measure.
     width = 0.985 * width
-    line, used = "", 0.0
+    line = ""
     for word in (part for whole in text.split() for part in broken(whole, size, width)):
-        wide = text_width(word, size)
-        if line and used + space + wide > width:
+        longer = f"{line} {word}" if line else word
+        if line and text_width(longer, size) > width:
             yield line
-            line, used = "", 0.0
-        line, used = (f"{line} {word}", used + space + wide) if line else (word, wide)
+            longer = word
+        line = longer
     if line:
         yield line
 
@@ -198,14 +197,14 @@ class Plate:
         size = (self.pixels(self.width) / self.dpi, math.ceil(height / INCH * self.dpi) / self.dpi)
         figure = PaperFigure(figsize=size, dpi=self.dpi, facecolor="white")
         FigureCanvasAgg(figure)
-        # Vector formats would draw all pictures, and the paper between them, as one.
-        figure.suppressComposite = True
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
+        axes.set_autoscale_on(False)
         for pixels, left, top in self.pictures:
             right, bottom = (
                 start + length / self.dpi * INCH for start, length in ((left, pixels.shape[1]), (top, pixels.shape[0]))
             )
+            # Any other interpolation lets vector formats draw all pictures, and the paper between them, as one.
             axes.imshow(pixels, extent=(left, right, bottom, top), interpolation="none", aspect="auto")
             # White pixels would be lost on white paper.
             edges = ([left, right, right, left, left], [top, top, bottom, bottom, top])

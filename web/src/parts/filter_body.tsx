@@ -1,11 +1,12 @@
 /** Everything that is known of one filter, as three columns: optimum and kernel, patches, numbers. */
 
-import { useState } from "preact/hooks";
+import { useContext, useState } from "preact/hooks";
 import type { Atlas } from "../data/atlas";
 import { classMeans } from "../data/atlas";
 import type { LayerData, LayerInfo, OptimumInfo } from "../data/contract";
 import { formatted, plain } from "../numbers";
-import { Tile } from "../pictures/tile";
+import { savePicture } from "../pictures/save";
+import { SheetsContext, Tile } from "../pictures/tile";
 import { useAddress, useApp, useLoaded } from "../state/app";
 import { fill } from "../words";
 import { hasFewPixels } from "./filter_tile";
@@ -60,7 +61,7 @@ function Optimum({ layer, data, place }: FilterProps) {
     fill(words.filter.optimumLabel, { layer: layer.name, unit, activation: plain(one.activation) });
   const few = hasFewPixels(layer);
   return (
-    <section aria-label={words.filter.optimum}>
+    <section role="group" aria-label={words.filter.optimum}>
       <h2>{words.filter.optimum}</h2>
       <Tile
         set={set}
@@ -108,7 +109,7 @@ function Kernel({ layer, data, place }: FilterProps) {
   const slices = data.slices?.[place] ?? [];
   const many = slices.length > 1;
   return (
-    <section aria-label={words.filter.kernel}>
+    <section role="group" aria-label={words.filter.kernel}>
       <h2>
         {words.filter.kernel}
         {many && <small> {words.filter.slices}</small>}
@@ -146,14 +147,16 @@ function Kernel({ layer, data, place }: FilterProps) {
 
 function Patches({ atlas, layer, data, place }: FilterProps) {
   const { words } = useApp();
-  const [at, setAt] = useState(0);
+  const sheets = useContext(SheetsContext);
+  const [wanted, setAt] = useState(0);
   const images = useLoaded(() => (data.patches[place]?.length ? atlas.images() : null), [atlas, data, place]);
   const patches = data.patches[place] ?? [];
   const set = data.pictures.patches;
   const unit = data.units[place] ?? place;
-  const chosen = patches[at] ?? patches[0];
+  const at = patches[wanted] ? wanted : 0;
+  const chosen = patches[at];
   return (
-    <section aria-label={words.filter.patches}>
+    <section role="group" aria-label={words.filter.patches}>
       <h2>{words.filter.patches}</h2>
       {!patches.length && <p class="note">{words.filter.noPatches}</p>}
       <div class="patches-and-image">
@@ -170,7 +173,7 @@ function Patches({ atlas, layer, data, place }: FilterProps) {
                   onClick={() => setAt(rank)}
                   onMouseEnter={() => setAt(rank)}
                   onFocus={() => setAt(rank)}
-                  title={[name, source, plain(patch.activation)].filter(Boolean).join("\n")}
+                  title={[name, source, plain(patch.activation), words.filter.saveHint].filter(Boolean).join("\n")}
                 >
                   <Tile
                     set={set}
@@ -183,13 +186,25 @@ function Patches({ atlas, layer, data, place }: FilterProps) {
                     })}
                     file={`${layer.name}_${unit}_patch_${rank + 1}`}
                     pixelated={hasFewPixels(layer)}
+                    quiet
                   />
                 </button>
               );
             })}
           </div>
         )}
-        {chosen && <PatchInImage manifest={atlas.manifest} images={images.value} patch={chosen} />}
+        {chosen && (
+          <PatchInImage
+            manifest={atlas.manifest}
+            images={images.value}
+            patch={chosen}
+            save={
+              set && sheets
+                ? () => void savePicture(sheets, set, place * set.perUnit + at, `${layer.name}_${unit}_patch_${at + 1}`)
+                : undefined
+            }
+          />
+        )}
       </div>
       {patches.length > 0 && <HowTo about="patch" />}
     </section>
@@ -201,7 +216,7 @@ function Activations({ data, place }: FilterProps) {
   const both = data.histograms?.[place];
   if (!both || (!both.image && !both.position)) return null;
   return (
-    <section aria-label={words.filter.histogram}>
+    <section role="group" aria-label={words.filter.histogram}>
       <h2>{words.filter.histogram}</h2>
       {both.image && (
         <figure class="with-histogram">
@@ -239,7 +254,7 @@ function ByClass({ atlas, layer, place }: FilterProps) {
   const range = high - low || 1;
   const zero = (-low / range) * 100;
   return (
-    <section aria-label={words.filter.classes}>
+    <section role="group" aria-label={words.filter.classes}>
       <h2>{words.filter.classes}</h2>
       <ul class="class-bars">
         {shownOnes.map(({ value, name }, rank) => (
@@ -271,7 +286,7 @@ function Alike({ atlas, layer, data, place }: FilterProps) {
   const set = data.pictures.optimum ?? data.pictures.patch;
   if (!alike.length) return null;
   return (
-    <section aria-label={words.filter.alike}>
+    <section role="group" aria-label={words.filter.alike}>
       <h2>{words.filter.alike}</h2>
       <div class="alike">
         {alike.map(([unit, similarity]) => {

@@ -10,7 +10,7 @@ export function Numbers({ atlas, data, place }: FilterProps) {
   const known = atlas.manifest.columns.filter((column) => valueOf(data.numbers, column, place) !== null);
   if (!known.length) return null;
   return (
-    <section aria-label={words.filter.numbers}>
+    <section role="group" aria-label={words.filter.numbers}>
       <h2>{words.filter.numbers}</h2>
       <dl class="numbers">
         {known.map((column) => (

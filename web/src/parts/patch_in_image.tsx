@@ -13,9 +13,11 @@ interface PatchInImageProps {
   manifest: Manifest;
   images: Images | null;
   patch: PatchInfo;
+  /** Saves the patch. */
+  save: (() => void) | undefined;
 }
 
-export function PatchInImage({ manifest, images, patch }: PatchInImageProps) {
+export function PatchInImage({ manifest, images, patch, save }: PatchInImageProps) {
   const words = useWords();
   const set = images?.pictures;
   const size = manifest.inputSize;
@@ -56,6 +58,11 @@ export function PatchInImage({ manifest, images, patch }: PatchInImageProps) {
           {source}
         </span>
         <span>{plain(patch.activation)}</span>
+        {save && (
+          <button type="button" class="link" onClick={save} data-not-copied>
+            {words.filter.savePatch}
+          </button>
+        )}
       </figcaption>
       <HowTo about="whole" />
     </figure>

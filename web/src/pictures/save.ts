@@ -68,7 +68,8 @@ export async function pictureOf(element: HTMLElement, sharpness = 2): Promise<Bl
     const image = document.createElement("img");
     if (original) image.src = original.toDataURL();
     image.className = canvas.className;
-    image.setAttribute("style", canvas.getAttribute("style") ?? "");
+    // Not by setAttribute, which the page's policy forbids.
+    image.style.cssText = canvas.style.cssText;
     canvas.replaceWith(image);
   });
   for (const control of copy.querySelectorAll("[data-not-copied]")) control.remove();

@@ -4,6 +4,7 @@ import { useContext, useEffect, useRef } from "preact/hooks";
 import { createContext } from "preact";
 import type { PictureSet } from "../data/contract";
 import { type Sheets, spot } from "./sheets";
+import { useWords } from "../state/app";
 import { savePicture } from "./save";
 
 export const SheetsContext = createContext<Sheets | null>(null);
@@ -19,17 +20,25 @@ interface TileProps {
   file?: string;
   /** Square pixels instead of a smooth enlargement. */
   pixelated?: boolean;
+  /** What is around it says already what can be done with it. */
+  quiet?: boolean;
   class?: string;
 }
 
-export function Tile({ set, number, size, label, file, pixelated, class: name }: TileProps) {
+export function Tile({ set, number, size, label, file, pixelated, quiet, class: name }: TileProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const sheets = useContext(SheetsContext);
+  const words = useWords();
   const [width, height] = shown(set, size);
   useEffect(() => {
     const target = canvas.current;
     const place = set && spot(set, number);
-    if (!target || !place || !sheets) return;
+    if (!target || !sheets) return;
+    if (!place) {
+      // Nothing of what was drawn here before stays.
+      target.width = 0;
+      return;
+    }
     let current = true;
     const stop = whenSeen(target, () => {
       sheets.bitmap(place.sheet).then(
@@ -55,17 +64,18 @@ export function Tile({ set, number, size, label, file, pixelated, class: name }:
       stop();
     };
   }, [set, number, width, height, pixelated, sheets]);
-  const drawing = (
+  return (
     <canvas
       ref={canvas}
       class={`tile ${name ?? ""}`}
-      style={{ width: `${width}px`, height: `${height}px` }}
+      // With the ratio: a canvas that nothing was drawn on yet is twice as wide as it is high.
+      style={{ width: `${width}px`, height: `${height}px`, aspectRatio: `${width} / ${height}` }}
       {...(label ? { role: "img", "aria-label": label } : { "aria-hidden": true })}
       data-file={file}
+      title={file && !quiet ? words.filter.saveHint : undefined}
       onDblClick={file && set && sheets ? () => void savePicture(sheets, set, number, file) : undefined}
     />
   );
-  return drawing;
 }
 
 /** [width, height] on the screen of a tile whose longer side is `size`. */

@@ -1,13 +1,15 @@
 /** One class: its image, the filters that speak for it, those that respond to it, and images of it. */
 
 import type { ComponentChildren } from "preact";
+import { useContext } from "preact/hooks";
 import type { Atlas } from "../data/atlas";
-import type { ClassInfo, LayerInfo } from "../data/contract";
+import type { ClassInfo, Images, LayerInfo } from "../data/contract";
 import { percent, plain, probability } from "../numbers";
 import { hasFewPixels } from "../parts/filter_tile";
 import { HowTo } from "../parts/how_to";
 import { Trouble } from "../parts/trouble";
-import { Tile } from "../pictures/tile";
+import { savePicture } from "../pictures/save";
+import { SheetsContext, Tile } from "../pictures/tile";
 import { go, useAddress, useApp, useLoaded } from "../state/app";
 import { useKeys } from "../state/keys";
 import { fill } from "../words";
@@ -17,17 +19,25 @@ export function ClassView({ name }: { name: string }) {
   const { atlas, words } = useApp();
   const to = useAddress();
   const loaded = useLoaded(() => (atlas.manifest.hasClasses ? atlas.classes() : null), [atlas]);
+  const images = useLoaded(() => (atlas.manifest.photograph === null ? null : atlas.images()), [atlas]);
   const classes = loaded.value?.classes ?? [];
   const place = classes.findIndex((one) => one.name === name);
   const turn = (step: number) => {
     const next = classes[place + step];
     if (next) go(to({ kind: "class", name: next.name }));
   };
-  useKeys({ ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), u: () => turn(-1), o: () => turn(1) }, [
-    place,
-    classes,
-  ]);
+  const sheets = useContext(SheetsContext);
+  const save = () => {
+    const set = loaded.value?.pictures;
+    if (set && sheets && classes[place]?.image) void savePicture(sheets, set, place, name);
+  };
+  useKeys(
+    { ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), u: () => turn(-1), o: () => turn(1), s: save },
+    [place, classes, sheets],
+  );
   if (atlas.manifest.hasClasses && !loaded.value) return <Trouble error={loaded.error} />;
+  // Both at once: where the columns stand below each other, what comes later would push the rest down.
+  if (atlas.manifest.photograph !== null && !images.value && !images.error) return <Trouble error={null} />;
   const info = classes[place];
   if (!info) return <NotFound what="class" values={{ name }} />;
   const label = info.label === null ? undefined : atlas.manifest.labels[info.label];
@@ -50,6 +60,13 @@ export function ClassView({ name }: { name: string }) {
               .join(" · ")}
           </p>
         </div>
+        {info.image && (
+          <div class="actions" data-not-copied>
+            <button type="button" onClick={save} title="s">
+              {words.filter.save}
+            </button>
+          </div>
+        )}
         <nav class="turn" data-not-copied>
           {before ? <a href={to({ kind: "class", name: before.name })} dir="auto">← {before.name}</a> : <span />}
           {after ? <a href={to({ kind: "class", name: after.name })} dir="auto">{after.name} →</a> : <span />}
@@ -75,7 +92,7 @@ export function ClassView({ name }: { name: string }) {
           ) : (
             <p class="note">{words.classes.noImage}</p>
           )}
-          <Examples atlas={atlas} name={info.name} />
+          <Examples images={images.value} name={info.name} />
         </section>
         <div>
           <Speakers atlas={atlas} info={info} />
@@ -86,18 +103,17 @@ export function ClassView({ name }: { name: string }) {
   );
 }
 
-function Examples({ atlas, name }: { atlas: Atlas; name: string }) {
+function Examples({ images, name }: { images: Images | null; name: string }) {
   const { words } = useApp();
-  const images = useLoaded(() => (atlas.manifest.photograph === null ? null : atlas.images()), [atlas]);
-  const set = images.value?.pictures;
-  const places = (images.value?.labels ?? []).flatMap((label, place) => (label === name ? [place] : [])).slice(0, 12);
+  const set = images?.pictures;
+  const places = (images?.labels ?? []).flatMap((label, place) => (label === name ? [place] : [])).slice(0, 12);
   if (!set || !places.length) return null;
   return (
     <section aria-label={words.classes.examples}>
       <h2>{words.classes.examples}</h2>
       <div class="examples">
         {places.map((place) => {
-          const source = images.value?.sources[place] ?? "";
+          const source = images?.sources[place] ?? "";
           return (
             <Tile
               key={place}

@@ -44,10 +44,15 @@ export function CompareView({ places }: { places: Place[] }) {
         <Chooser name={words.compare.left} place={first} choose={(place) => set(place, second)} />
         <Chooser name={words.compare.right} place={second} choose={(place) => set(first, place)} />
       </div>
-      <div class="compare-sides">
-        <Body side={left} />
-        <Body side={right} />
-      </div>
+      {[left, right].some((side) => side.layer && !side.data && !side.error) ? (
+        // Both at once: where the sides stand below each other, the first would push the second down.
+        <Trouble error={null} />
+      ) : (
+        <div class="compare-sides">
+          <Body side={left} />
+          <Body side={right} />
+        </div>
+      )}
       <Differences left={left} right={right} />
     </div>
   );

@@ -1,11 +1,12 @@
 /** One filter: its optimum large, its patches, its kernel, its numbers, and the filters that it is most alike. */
 
-import { useContext } from "preact/hooks";
+import { useContext, useEffect } from "preact/hooks";
 import type { LayerData, LayerInfo } from "../data/contract";
 import { FilterBody } from "../parts/filter_body";
 import { fieldName } from "../parts/field";
 import { Trouble } from "../parts/trouble";
 import { savePicture } from "../pictures/save";
+import { spot } from "../pictures/sheets";
 import { SheetsContext } from "../pictures/tile";
 import { go, useAddress, useApp, useLoaded } from "../state/app";
 import { useKeys } from "../state/keys";
@@ -17,6 +18,7 @@ export function FilterView({ layer: name, unit }: { layer: string; unit: number 
   const { atlas } = useApp();
   const layer = atlas.layerNamed(name);
   const data = useLoaded(() => (layer ? atlas.layer(layer) : null), [atlas, layer]);
+  useReadAhead(layer, unit);
   if (!layer) return <NotFound what="layer" values={{ name }} />;
   if (unit >= layer.channels) return <NotFound what="unit" values={{ layer: name, unit, n: layer.channels }} />;
   if (!data.value) return <Trouble error={data.error} />;
@@ -27,6 +29,26 @@ export function FilterView({ layer: name, unit }: { layer: string; unit: number 
       {place >= 0 && <FilterBody atlas={atlas} layer={layer} data={data.value} place={place} />}
     </div>
   );
+}
+
+/** Once a filter is shown, load what `u` and `o` lead to: one then need not wait for it. */
+function useReadAhead(layer: LayerInfo | undefined, unit: number): void {
+  const { atlas } = useApp();
+  const sheets = useContext(SheetsContext);
+  useEffect(() => {
+    if (!layer || !sheets) return;
+    const read = async (step: number) => {
+      const next = atlas.neighbour(layer, step);
+      if (!next) return;
+      const { pictures } = await atlas.layer(next);
+      const set = pictures.optima ?? pictures.optimum;
+      const place = set && spot(set, Math.min(unit, next.channels - 1) * set.perUnit);
+      if (place) await sheets.bitmap(place.sheet);
+    };
+    // What is lost is reported when one goes there.
+    const timer = setTimeout(() => [1, -1].forEach((step) => void read(step).catch(() => undefined)), 150);
+    return () => clearTimeout(timer);
+  }, [atlas, layer, unit, sheets]);
 }
 
 interface HeadProps {
