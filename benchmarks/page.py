@@ -11,6 +11,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,14 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=options.chromium, args=ARGUMENTS)
         print(f"{options.report}, {browser.version}, median of {options.times} (least to most), ms")
         url = options.report.resolve().as_uri()
-        tell("first view", measured(browser, options.times, lambda page: first_view(page, url)), FIRST_VIEW)
+        tell("first view", measured(browser, options.times, partial(first_view, url=url)), FIRST_VIEW)
         for name, key in (("ArrowRight, the next filter", "ArrowRight"), ("o, the next layer", "o")):
-            tell(name, measured(browser, options.times, lambda page, key=key: after_key(page, url, key)), KEY)
+            tell(name, measured(browser, options.times, partial(after_key, url=url, key=key)), KEY)
         browser.close()
 
 
 def measured(browser: Browser, times: int, measure: Callable[[Page], float]) -> list[float]:
-    """What ``measure`` gives in fresh browser contexts; the first, which starts the browser's processes, is left out."""
+    """What ``measure`` gives in fresh browser contexts; the first, which starts processes, is left out."""
     found = []
     for _ in range(times + 1):
         context = browser.new_context(viewport={"width": 1280, "height": 800})
@@ -104,7 +105,7 @@ def after_key(page: Page, url: str, key: str) -> float:
 def tell(name: str, times: list[float], promised: float) -> None:
     """One line of the result."""
     median = statistics.median(times)
-    print(f"{name:28} {median:6.0f} ({min(times):.0f} to {max(times):.0f}); at most {promised:.0f} asked for squeezenet1_1")
+    print(f"{name:28} {median:6.0f} ({min(times):.0f} to {max(times):.0f}); asked for: at most {promised:.0f}")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,15 @@ from typing import Any
 
 import pytest
 
-NO_UPDATES = (
-    "--no-sandbox --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-)
-"""A browser that asks nobody anything, also where tests run as root."""
+ALONE = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+"""A browser that runs for root, too, and asks nobody anything."""
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +42,6 @@ def chromium() -> Iterator[Any]:
     if program is None:
         pytest.skip("needs a browser: install chromium, e.g. with: apt-get install chromium")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=NO_UPDATES.split())
+        browser = playwright.chromium.launch(executable_path=program, args=ALONE)
         yield browser
         browser.close()

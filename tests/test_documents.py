@@ -154,6 +154,10 @@ def test_the_formula_in_the_explanation_gives_what_it_says(workplace):
     run_page(DOCS / "explanation/receptive-fields.md", workplace)
 
 
+def test_activation_maps_are_read_as_the_page_says(workplace):
+    run_page(DOCS / "explanation/activations.md", workplace)
+
+
 def test_a_wrong_answer_on_a_page_is_noticed(workplace):
     (workplace / "wrong.md").write_text("```python\n>>> 1 + 1\n3\n```\n")
     with pytest.raises(AssertionError, match="Expected"):
@@ -180,7 +184,7 @@ def test_an_atlas_is_read_without_torch_as_the_page_says(first_atlas):
             for block in blocks(DOCS / "how-to/read-an-atlas-without-torch.md")
             if block.language == "python"
         ),
-        "assert len(quiet) == 10 and means.shape[1] == 14 and picture.shape == (48, 48, 3) and len(patches) == 448",
+        "assert len(quiet) == 10 and means.shape[1] == 14 and picture.shape == (60, 60, 3) and len(patches) == 448",
         "assert 'torch' not in sys.modules",
     ]
     run = subprocess.run(

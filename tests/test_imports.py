@@ -65,6 +65,7 @@ def test_every_room_has_its_rule():
         ["inspect", "--help"],
         ["demo", "--help"],
         ["optimum", "--help"],
+        ["activations", "--help"],
         ["report", "--help"],
         ["figure", "--help"],
         ["--version"],

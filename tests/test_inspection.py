@@ -93,7 +93,7 @@ def test_interrupted_after_any_task_and_resumed_equals_uninterrupted(network, ph
     fs.inspect(network, photos, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
     tasks = len(expected["task"])
-    assert tasks == 2 + 4 + 2 + 1 + 2 * (2 + 1)
+    assert tasks == 2 + 4 + 2 + 1 + 2 * (2 + 1) + 3
     for after in range(1, tasks + 1):
         with pytest.raises(Killed):
             fs.inspect(network, photos, tmp_path / f"cut{after}", watcher=Assassin(after))
@@ -160,7 +160,7 @@ def test_run_again_it_does_nothing(network, photos, tmp_path):
 def test_images_may_come_later_and_other_ones_are_refused(network, photos, tmp_path):
     fs.inspect(network, None, tmp_path / "a")
     atlas = fs.inspect(network, photos, tmp_path / "a")
-    assert set(atlas.lenses()) == {"kernels", "patches", "optima", "classes"}
+    assert set(atlas.lenses()) == {"kernels", "patches", "optima", "classes", "activations"}
     with pytest.raises(BadAtlas, match="other images"):
         fs.inspect(network, photos[:20], tmp_path / "a")
     assert len(fs.inspect(network, photos[:20], tmp_path / "a", force=True).images()) == 20
@@ -226,7 +226,7 @@ def test_a_network_without_convolution_and_a_refused_size_are_told(tmp_path, pho
 def test_a_full_disk_is_told_and_room_made_the_same_call_goes_on(network, photos, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(disk)], capture_output=True)
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=170k", "tmpfs", str(disk)], capture_output=True)
     if mount.returncode:
         pytest.skip("making a small disk needs the right to mount")
     try:

@@ -25,9 +25,14 @@ if TYPE_CHECKING:
     from filterscope.images import open_images as open_images
     from filterscope.images.preprocessing import Preprocessing as Preprocessing
     from filterscope.inspection import inspect as inspect
+    from filterscope.lenses import Activations as Activations
     from filterscope.lenses import Kernels as Kernels
     from filterscope.lenses import Optima as Optima
     from filterscope.lenses import Patches as Patches
+    from filterscope.lenses.activations import ActivationMaps as ActivationMaps
+    from filterscope.lenses.activations import activations as activations
+    from filterscope.lenses.reconstruction import Reconstruction as Reconstruction
+    from filterscope.lenses.reconstruction import reconstruct as reconstruct
     from filterscope.model import Network as Network
     from filterscope.model import load as load
     from filterscope.model import tap as tap
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PUBLIC = {
+    "ActivationMaps": "lenses.activations",
+    "Activations": "lenses",
     "Atlas": "atlas",
     "FilterscopeError": "errors",
     "Kernels": "lenses",
@@ -47,6 +54,8 @@ PUBLIC = {
     "Patches": "lenses",
     "Preprocessing": "images.preprocessing",
     "Recipe": "ascent",
+    "Reconstruction": "lenses.reconstruction",
+    "activations": "lenses.activations",
     "class_evidence": "ascent.objectives",
     "direction": "ascent.objectives",
     "diverse_optima": "ascent.optimum",
@@ -61,6 +70,7 @@ PUBLIC = {
     "open_images": "images",
     "optimum": "ascent.optimum",
     "recipe": "ascent",
+    "reconstruct": "lenses.reconstruction",
     "tap": "model",
     "total_variation": "ascent.objectives",
     "unit": "ascent.objectives",
@@ -70,6 +80,8 @@ PUBLIC = {
 """Public name -> where it lives. Fetched on first use: neither help nor reading an atlas waits for torch."""
 
 __all__ = [
+    "ActivationMaps",
+    "Activations",
     "Atlas",
     "FilterscopeError",
     "Kernels",
@@ -80,6 +92,8 @@ __all__ = [
     "Patches",
     "Preprocessing",
     "Recipe",
+    "Reconstruction",
+    "activations",
     "class_evidence",
     "direction",
     "diverse_optima",
@@ -94,6 +108,7 @@ __all__ = [
     "open_images",
     "optimum",
     "recipe",
+    "reconstruct",
     "tap",
     "total_variation",
     "unit",

@@ -16,7 +16,7 @@ from filterscope.engines import Engine, LocalEngine
 from filterscope.errors import BadImages, UnknownName
 from filterscope.images import ImageSource, open_images
 from filterscope.images.folder import Folder
-from filterscope.lenses import Classes, Kernels, Lens, Optima, Patches, Stage, Workbench, digest
+from filterscope.lenses import Activations, Classes, Kernels, Lens, Optima, Patches, Stage, Workbench, digest
 from filterscope.lenses.lens import nothing
 from filterscope.model import Network, load
 
@@ -25,6 +25,7 @@ LENSES: dict[str, type[Lens]] = {
     "patches": Patches,
     "optima": Optima,
     "classes": Classes,
+    "activations": Activations,
 }
 """Every lens by its name, in the order in which they are used."""
 

@@ -24,7 +24,13 @@ from filterscope.atlas.records import (
     Task,
 )
 
-NAMES = ["<img src=x onerror=alert(1)>", "\u05e7\u05e8\u05e4\u05d3\u05d4 \u0636\u0641\u062f\u0639", " ".join(["endless"] * 25) + "!", "crane", "crane"]
+NAMES = [
+    "<img src=x onerror=alert(1)>",
+    "\u05e7\u05e8\u05e4\u05d3\u05d4 \u0636\u0641\u062f\u0639",
+    " ".join(["endless"] * 25) + "!",
+    "crane",
+    "crane",
+]
 """Of classes: markup, right-to-left letters, 200 of them, two of one name."""
 
 MANY = 4096
@@ -60,7 +66,10 @@ def write_odd(folder: Path) -> Atlas:
     records: list[Record] = [
         *LAYERS,
         Node(0, "input", None, 3, (32, 32), ()),
-        *(Node(number + 1, "layer", layer.name, layer.channels, (32, 32), (number,)) for number, layer in enumerate(LAYERS)),
+        *(
+            Node(number + 1, "layer", layer.name, layer.channels, (32, 32), (number,))
+            for number, layer in enumerate(LAYERS)
+        ),
         *(Label(number, name, 3) for number, name in enumerate(NAMES[:4])),
         *(Activation("one", 0, 12, *rng.random(5).tolist()),),
         *(Activation(LAYERS[2].name, unit, 12, 0.0, 0.0, -1.0, -2.0, 0.5) for unit in range(5)),
@@ -71,7 +80,9 @@ def write_odd(folder: Path) -> Atlas:
     patch = Patch("one", 0, 1, 0, 3.5, 10, 10, 6, 6, 15, 15)
     classes = [ClassImage(number, name, 0.9, 10.0, 0, 4, 0.1, "converged") for number, name in enumerate(NAMES)]
 
-    def drawn(kind: type[Record], lens: str, layer: str, cards: list[Card], some: list[Record], part: int = 0) -> Result:
+    def drawn(
+        kind: type[Record], lens: str, layer: str, cards: list[Card], some: list[Record], part: int = 0
+    ) -> Result:
         return Result(tuple(some), (Picture(layer, lens, kind.table, lens, "", tuple(cards), part),))
 
     def card(unit: int, size: int = 1) -> Card:

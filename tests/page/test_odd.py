@@ -24,11 +24,11 @@ def test_odd_names_are_shown_as_they_are_and_break_nothing(open_page, odd, width
     assert NAMES[0] in visit.text()
 
 
-@pytest.mark.parametrize("name", NAMES[:3])
-def test_a_class_of_any_name_is_opened_by_a_click(open_page, odd, name):
-    visit = open_page(odd, "#/~classes")
-    visit.page.locator(".class-tile", has=visit.page.get_by_title(name.strip(), exact=True)).click()
-    assert visit.settled().page.locator("h1").text_content().strip() == name.strip()
+def test_a_class_of_any_name_is_opened_by_a_click(open_page, odd):
+    visit = open_page(odd)
+    for name in NAMES[:3]:
+        visit.go("#/~classes").page.locator(".class-tile", has=visit.page.get_by_title(name, exact=True)).click()
+        assert visit.settled().page.locator("h1").text_content() == name
 
 
 def test_two_classes_of_one_name_are_two(open_page, odd):
@@ -69,7 +69,9 @@ def test_the_keyboard_walks_past_the_tiles_that_exist(open_page, odd):
     for _ in range(25):
         visit.page.keyboard.press("ArrowDown")
         visit.page.wait_for_timeout(30)
-    across = visit.page.locator(".cells").evaluate("grid => getComputedStyle(grid).gridTemplateColumns.split(' ').length")
+    across = visit.page.locator(".cells").evaluate(
+        "grid => getComputedStyle(grid).gridTemplateColumns.split(' ').length"
+    )
     assert visit.focused.startswith(f"many, filter {25 * across}")
 
 

@@ -42,12 +42,14 @@ def test_a_patch_is_saved_by_a_double_click(open_page, reports, atlas):
 
 
 def colours(picture):
-    return len(np.unique(picture @ [65536, 256, 1]))
+    return len(np.unique(picture[::2, ::2] @ [65536, 256, 1]))
 
 
-@pytest.mark.parametrize("address", ["#/", "#/block3.conv2", "#/block3.conv2/5", "#/~class/tiger"])
-def test_the_view_is_saved_as_a_picture_where_the_clipboard_is_closed(open_page, report, address):
-    visit = open_page(report, address)
+@pytest.mark.parametrize(
+    ("form", "address"), [("folder", "#/"), ("folder", "#/block3.conv2/5"), ("single file", "#/~class/tiger")]
+)
+def test_the_view_is_saved_as_a_picture_where_the_clipboard_is_closed(open_page, reports, form, address):
+    visit = open_page(reports[form], address)
     visit.page.evaluate("() => { navigator.clipboard.write = () => Promise.reject(new Error('not allowed')); }")
     with visit.page.expect_download() as download:
         visit.page.keyboard.press("p")

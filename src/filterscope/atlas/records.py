@@ -385,11 +385,11 @@ class MapImage(Record):
 class ActivationMap(Record):
     """What every unit of a layer does with an image: its pre-activation over space, in 255 steps of its own scale.
 
-    ``size`` is that of the maps as the layer gives them; larger ones are kept as averages over ``height`` x ``width``
-    equal parts. Number i of ``scales`` and ``largest`` (little-endian float32) belongs to unit i: its value is that of a
-    byte, -127 to 127, times scale / 127, so that it is wrong by scale / 254 at most; ``largest`` is its largest
-    pre-activation before any averaging. ``values`` is zlib over the bytes (unit, row, column), each less the one on its
-    left (the first of a row: less 0), modulo 256.
+    ``size`` is that of the maps as the layer gives them; large ones are kept as averages over ``height`` x ``width``
+    equal parts. Number i of ``scales`` and ``largest`` (little-endian float32) belongs to unit i: a value is a byte,
+    -127 to 127, times scale / 127, and so wrong by scale / 254 at most; ``largest`` is its largest pre-activation
+    before any averaging. ``values`` is zlib over the bytes (unit, row, column), each less the one on its left (the
+    first of a row: less 0), modulo 256.
     """
 
     table: ClassVar[str] = "map"
@@ -409,7 +409,7 @@ class ActivationMap(Record):
         cls, layer: str, image: int, maps: NDArray[np.float32], size: Pair, largest: NDArray[np.float32]
     ) -> "ActivationMap":
         """Pack finite ``maps`` (unit, row, column), which may be averages of maps of ``size``."""
-        units, height, width = maps.shape
+        height, width = maps.shape[1:]
         scales = np.abs(maps).max((1, 2)).astype("<f4")
         steps = np.where(scales > 0, scales, 1).astype(np.float64)[:, None, None] / 127
         levels = np.rint(maps / steps).astype(np.int8).view(np.uint8)
@@ -422,13 +422,12 @@ class ActivationMap(Record):
     def levels(self) -> NDArray[np.int8]:
         """The bytes (unit, row, column), -127 to 127: colours for a picture that is scaled by unit."""
         differences = np.frombuffer(zlib.decompress(self.values), np.uint8).reshape(-1, self.height, self.width)
-        return np.cumsum(differences, axis=2, dtype=np.uint8).view(np.int8)
+        return np.asarray(np.cumsum(differences, axis=2, dtype=np.uint8)).view(np.int8)
 
     def maps(self) -> NDArray[np.float32]:
         """Pre-activations (unit, row, column)."""
         scales = np.frombuffer(self.scales, "<f4").astype(np.float32)
-        maps: NDArray[np.float32] = self.levels() * (scales / np.float32(127))[:, None, None]
-        return maps
+        return np.asarray(self.levels() * (scales / 127)[:, None, None], np.float32)
 
 
 TABLES: tuple[type[Record], ...] = (

@@ -36,10 +36,12 @@ def inspect(
     ] = None,
     lens: Annotated[
         list[str] | None,
-        typer.Option("--lens", help="kernels, patches, optima, classes; may be repeated. Default: all."),
+        typer.Option("--lens", help="kernels, patches, optima, classes, activations; may be repeated. Default: all."),
     ] = None,
     patches: Annotated[int, typer.Option(min=1, max=100, help="Strongest patches per unit.")] = 9,
-    tile: Annotated[int, typer.Option(min=8, max=512, help="Side of a patch on the sheets, in pixels, at the most.")] = 64,
+    tile: Annotated[
+        int, typer.Option(min=8, max=512, help="Side of a patch on the sheets, in pixels, at the most.")
+    ] = 64,
     kernel_scale: Annotated[
         str, typer.Option(metavar="layer|unit", help="What full colour of a kernel stands for.")
     ] = "unit",
@@ -71,8 +73,9 @@ def inspect(
     """Look at every unit of every layer and keep what is seen in an atlas.
 
     Kernels, activation statistics over the images, the strongest real patches of every unit, and its optimum: the image
-    that it would love to see. For every class such an image too, and the units that speak for it. With a picture sheet
-    per layer and lens. Interrupted, it goes on where it was; run again, it does nothing.
+    that it would love to see. For every class such an image too, and the units that speak for it. The activation maps
+    of a dozen images. With a picture sheet per layer and lens. Interrupted, it goes on where it was; run again, it does
+    nothing.
 
     Beside the atlas goes its report, a page that shows it all: MODEL.report/index.html.
     """

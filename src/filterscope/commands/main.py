@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from filterscope.commands.activations import activations
 from filterscope.commands.demo import demo
 from filterscope.commands.figure import figure
 from filterscope.commands.inspect import inspect
@@ -25,6 +26,7 @@ app.command()(demo)
 app.command()(layers)
 app.command()(inspect)
 app.command()(optimum)
+app.command()(activations)
 app.command()(report)
 app.command()(figure)
 

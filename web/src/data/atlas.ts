@@ -1,6 +1,7 @@
 /** One atlas as the views read it: its manifest, and its shards, each asked for once. */
 
 import type { ClassInfo, ClassMeans, Classes, Images, LayerData, LayerInfo, Manifest } from "./contract";
+import { settle } from "./settled";
 import type { DataSource } from "./source";
 
 export class Atlas {
@@ -46,7 +47,7 @@ export class Atlas {
   private once<T>(name: string, read = (shard: T): T => shard): Promise<T> {
     let asked = this.shards.get(name);
     if (!asked) {
-      asked = this.source.shard<T>(`${this.key}/${name}`).then(read);
+      asked = settle(this.source.shard<T>(`${this.key}/${name}`).then(read));
       this.shards.set(name, asked);
       asked.catch(() => this.shards.delete(name));
     }

@@ -8,6 +8,7 @@ const KEPT = 24;
 
 export class Sheets {
   private readonly decoded = new Map<string, Promise<ImageBitmap>>();
+  private readonly ready = new Map<string, ImageBitmap>();
 
   constructor(private readonly source: DataSource) {}
 
@@ -16,15 +17,24 @@ export class Sheets {
     if (asked) this.decoded.delete(name);
     else {
       asked = this.decode(name);
-      asked.catch(() => this.decoded.delete(name));
+      asked.then(
+        (bitmap) => this.decoded.has(name) && this.ready.set(name, bitmap),
+        () => this.decoded.delete(name),
+      );
     }
     // Maps keep their order: the first is the one that was used longest ago.
     this.decoded.set(name, asked);
     while (this.decoded.size > KEPT) {
       const oldest = this.decoded.keys().next().value as string;
       this.decoded.delete(oldest);
+      this.ready.delete(oldest);
     }
     return asked;
+  }
+
+  /** A sheet that is decoded already; to be drawn at once, not a frame later. */
+  known(name: string): ImageBitmap | undefined {
+    return this.ready.get(name);
   }
 
   private async decode(name: string): Promise<ImageBitmap> {

@@ -1,6 +1,6 @@
 /** One picture of a set, drawn when it comes into view. */
 
-import { useContext, useEffect, useRef } from "preact/hooks";
+import { useContext, useLayoutEffect, useRef } from "preact/hooks";
 import { createContext } from "preact";
 import type { PictureSet } from "../data/contract";
 import { type Sheets, spot } from "./sheets";
@@ -30,7 +30,7 @@ export function Tile({ set, number, size, label, file, pixelated, quiet, class: 
   const sheets = useContext(SheetsContext);
   const words = useWords();
   const [width, height] = shown(set, size);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const target = canvas.current;
     const place = set && spot(set, number);
     if (!target || !sheets) return;
@@ -39,21 +39,26 @@ export function Tile({ set, number, size, label, file, pixelated, quiet, class: 
       target.width = 0;
       return;
     }
+    const draw = (bitmap: ImageBitmap) => {
+      const sharp = Math.min(devicePixelRatio || 1, 2);
+      target.width = Math.round(width * sharp);
+      target.height = Math.round(height * sharp);
+      const pen = target.getContext("2d");
+      if (!pen) return;
+      pen.imageSmoothingEnabled = !pixelated || width * sharp < place.width;
+      pen.imageSmoothingQuality = "high";
+      pen.drawImage(bitmap, place.left, place.top, place.width, place.height, 0, 0, target.width, target.height);
+      target.dataset["drawn"] = "";
+    };
+    const known = sheets.known(place.sheet);
+    if (known) {
+      draw(known);
+      return;
+    }
     let current = true;
     const stop = whenSeen(target, () => {
       sheets.bitmap(place.sheet).then(
-        (bitmap) => {
-          if (!current) return;
-          const sharp = Math.min(devicePixelRatio || 1, 2);
-          target.width = Math.round(width * sharp);
-          target.height = Math.round(height * sharp);
-          const pen = target.getContext("2d");
-          if (!pen) return;
-          pen.imageSmoothingEnabled = !pixelated || width * sharp < place.width;
-          pen.imageSmoothingQuality = "high";
-          pen.drawImage(bitmap, place.left, place.top, place.width, place.height, 0, 0, target.width, target.height);
-          target.dataset["drawn"] = "";
-        },
+        (bitmap) => current && draw(bitmap),
         () => {
           target.dataset["lost"] = "";
         },

@@ -1,8 +1,9 @@
 /** What every part of the page shares: the atlases, the address, the language. */
 
 import { createContext } from "preact";
-import { useContext, useEffect, useState } from "preact/hooks";
+import { useContext, useEffect, useMemo, useState } from "preact/hooks";
 import type { Atlas } from "../data/atlas";
+import { settle, settled } from "../data/settled";
 import type { Words } from "../words/en";
 import { type Place, type Route, type View, address } from "./route";
 import type { Settings } from "./settings";
@@ -51,21 +52,25 @@ export function replace(to: string): void {
 
 export type Loaded<T> = { value: T; error: null } | { value: null; error: Error | null };
 
-/** The value of a promise that `load` makes anew whenever one of `keys` changes. */
+/** The value of a promise that `load` makes anew whenever one of `keys` changes; at once where it is there already. */
 export function useLoaded<T>(load: () => Promise<T> | null, keys: unknown[]): Loaded<T> {
-  const [state, setState] = useState<Loaded<T> & { keys?: unknown[] }>({ value: null, error: null });
+  const asked = useMemo(load, keys);
+  const [, draw] = useState(0);
+  const [failed, setFailed] = useState<{ asked: Promise<T>; error: Error } | null>(null);
   useEffect(() => {
+    if (!asked || settled(asked)) return;
     let current = true;
-    load()?.then(
-      (value) => current && setState({ value, error: null, keys }),
+    settle(asked).then(
+      () => current && draw((count) => count + 1),
       (error: unknown) =>
-        current && setState({ value: null, error: error instanceof Error ? error : new Error(String(error)), keys }),
+        current && setFailed({ asked, error: error instanceof Error ? error : new Error(String(error)) }),
     );
     return () => {
       current = false;
     };
-  }, keys);
-  // What was loaded for other keys is not shown for these.
-  const fresh = state.keys?.length === keys.length && state.keys.every((key, place) => key === keys[place]);
-  return fresh ? state : { value: null, error: null };
+  }, [asked]);
+  const known = asked ? settled(asked) : undefined;
+  if (known) return { value: known.value, error: null };
+  // What went wrong with other keys is not said of these.
+  return { value: null, error: failed && failed.asked === asked ? failed.error : null };
 }

@@ -54,7 +54,7 @@ export function ClassView({ name }: { name: string }) {
             {[
               info.image && fill(words.classes.probability, { value: probability(info.image.probability) }),
               info.image && fill(words.classes.logit, { value: plain(info.image.logit) }),
-              label && fill(words.classes.images, { n: label.images }),
+              label && (label.images === 1 ? words.classes.oneImage : fill(words.classes.images, { n: label.images })),
             ]
               .filter(Boolean)
               .join(" · ")}
@@ -192,7 +192,7 @@ function ByLayer({ atlas, rows }: { atlas: Atlas; rows: Row[] }) {
           aria-label={`${layer.name}:${unit}, ${value}`}
           data-item
         >
-          <Tile set={set} number={layer.firstPicture + unit} size={56} label="" pixelated={hasFewPixels(layer)} />
+          <Tile set={set} number={layer.firstPicture + unit} size={60} label="" pixelated={hasFewPixels(layer)} />
           <span class="under">
             <b>{unit}</b>
             <span>{value}</span>

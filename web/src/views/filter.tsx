@@ -31,22 +31,30 @@ export function FilterView({ layer: name, unit }: { layer: string; unit: number 
   );
 }
 
-/** Once a filter is shown, load what `u` and `o` lead to: one then need not wait for it. */
+/** Once a filter is shown, load what the keys lead to, the likeliest first: one then need not wait for it. */
 function useReadAhead(layer: LayerInfo | undefined, unit: number): void {
   const { atlas } = useApp();
   const sheets = useContext(SheetsContext);
   useEffect(() => {
     if (!layer || !sheets) return;
-    const read = async (step: number) => {
-      const next = atlas.neighbour(layer, step);
-      if (!next) return;
+    const read = async (next: LayerInfo | undefined, number: number) => {
+      if (!next || number < 0 || number >= next.channels) return;
       const { pictures } = await atlas.layer(next);
-      const set = pictures.optima ?? pictures.optimum;
-      const place = set && spot(set, Math.min(unit, next.channels - 1) * set.perUnit);
-      if (place) await sheets.bitmap(place.sheet);
+      for (const set of [pictures.optima ?? pictures.optimum, pictures.patches, pictures.kernel]) {
+        const place = set && spot(set, number * set.perUnit);
+        if (place) await sheets.bitmap(place.sheet);
+      }
+    };
+    const readAll = async () => {
+      await read(layer, unit + 1);
+      for (const step of [1, -1]) {
+        const next = atlas.neighbour(layer, step);
+        await read(next, Math.min(unit, (next?.channels ?? 1) - 1));
+      }
+      await read(layer, unit - 1);
     };
     // What is lost is reported when one goes there.
-    const timer = setTimeout(() => [1, -1].forEach((step) => void read(step).catch(() => undefined)), 150);
+    const timer = setTimeout(() => void readAll().catch(() => undefined), 50);
     return () => clearTimeout(timer);
   }, [atlas, layer, unit, sheets]);
 }

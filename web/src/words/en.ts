@@ -234,6 +234,7 @@ export const en = {
     examples: "Its images among the patches",
     exampleLabel: "{source}, of class {name}",
     images: "{n} images",
+    oneImage: "1 image",
     share: "{value} of the layer",
     z: "z {value}",
     logit: "logit {value}",

@@ -252,6 +252,7 @@ export const zh: Words = {
     examples: "该类别的图像",
     exampleLabel: "{source}，类别 {name}",
     images: "{n} 张图像",
+    oneImage: "1 张图像",
     share: "占该层 {value}",
     z: "z {value}",
     logit: "logit {value}",
