@@ -35,7 +35,8 @@ WATCH = """() => {
         return box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
     };
     // At every frame: the first one in which everything on the screen is drawn is kept.
-    window.whenDrawn = (selector, began) => new Promise((done) => {
+    window.whenDrawn = (selector, began) => new Promise((done, fail) => {
+        setTimeout(() => fail(new Error(`${selector} is not drawn after 20 s at ${location.hash}`)), 20000);
         const look = () => {
             const all = [...document.querySelectorAll(selector)].filter(near);
             if (all.length && all.every((canvas) => 'drawn' in canvas.dataset)) done(performance.now() - began);

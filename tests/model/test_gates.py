@@ -4,6 +4,7 @@ The oracle for W is never the code under test: the Jacobian of the network itsel
 superposition and the original's answer elsewhere, and plain backward hooks for guided backprop and the deconvnet.
 """
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -424,6 +425,17 @@ def test_the_way_back_is_that_of_hooks_on_modules_and_the_same_for_functions(rul
         assert not torch.allclose(found, plain)
 
 
+def test_several_ways_back_at_once_are_those_one_by_one():
+    network, image = seeded(chain(), (2, 12, 12))
+    for rule in ("exact", "guided", "deconvnet"):
+        x = image.clone().requires_grad_()
+        outputs = answer(record(network, image), x, rule).flatten()[:5]
+        seeds = torch.eye(5, dtype=x.dtype)
+        (together,) = torch.autograd.grad(outputs, x, seeds, retain_graph=True, is_grads_batched=True)
+        for seed, expected in zip(seeds, together, strict=True):
+            torch.testing.assert_close(torch.autograd.grad(outputs, x, seed, retain_graph=True)[0], expected)
+
+
 class Custom(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -537,6 +549,10 @@ def test_a_network_that_takes_another_way_is_refused():
     Counting.calls = 0
     with pytest.raises(BadModel, match="took another way"):
         replay(gates, images)
+    longer = dataclasses.replace(gates, entries=(*gates.entries, gates.entries[0]))
+    Counting.calls = 2
+    with pytest.raises(BadModel, match="1 of its recorded calls to go"):
+        replay(longer, images)
 
 
 def test_images_of_another_shape_and_values_that_are_no_numbers_are_refused():

@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 
 from filterscope.atlas.records import Sheet
 from filterscope.report import publish, write_report
-from filterscope.report.drawing import OVERVIEW_SIDE, side_by_side
+from filterscope.report.drawing import OVERVIEW_SIDE, middles, side_by_side
 from filterscope.report.pictures import BLANK, MOST_PIXELS, Grid, fitted
 
 NEAR = 12
@@ -141,3 +141,17 @@ def test_the_slices_of_a_kernel_stand_together_in_the_overview():
     assert side_by_side(slices[:1], columns=1) is slices[0]
     assert side_by_side([None], columns=1) is None
     assert (side_by_side([None, slices[1]], columns=2)[:, :3] == 255).all(), "what is lost leaves its place empty"
+
+
+def test_the_overview_shows_the_middle_of_optima_that_are_grey_at_the_rim():
+    rng = np.random.default_rng(5)
+    tiles = [np.full((100, 120, 3), 128, np.uint8) for _ in range(3)]
+    for tile in tiles:
+        tile[35:65, 45:75] = rng.integers(0, 256, (30, 30, 3), np.uint8)
+    shown = middles([*tiles, None])
+    assert shown[3] is None
+    assert [one.shape for one in shown[:3]] == [(30, 36, 3)] * 3, "three tenths of either side hold all of it"
+    assert np.array_equal(shown[1], tiles[1][35:65, 42:78])
+    full = [rng.integers(0, 256, (100, 100, 3), np.uint8)]
+    assert middles(full)[0] is full[0], "contrast everywhere is shown whole"
+    assert middles([tiles[0][:40, :40]])[0].shape == (40, 40, 3), "small ones are seen whole anyway"

@@ -156,8 +156,9 @@ class Recorder(Mode):
                     "PyTorch cannot follow; gates cannot be recorded"
                 )
             return
-        if isinstance(tensor.grad_fn, BackwardCFunction):
-            name = type(tensor.grad_fn).__name__.removesuffix("Backward")
+        made_by: Any = tensor.grad_fn
+        if isinstance(made_by, BackwardCFunction):
+            name = type(made_by).__name__.removesuffix("Backward")
             raise BadModel(
                 f"the custom autograd function {name!r} cannot be replayed: its backward pass is its own; choose a "
                 "layer before it, or write it with PyTorch's functions"
@@ -215,9 +216,13 @@ class Recorder(Mode):
         """Note which results are gates by their making, and that they depend on the image."""
         kept = call.name in KEEPING and all(self._gates.has(tensor) for tensor in call.activations())
         for tensor in tensors_in(result):
-            if is_active(tensor):
-                self._followed.put(tensor, True)
-                self._gates.put(tensor, kept or call.name in SATURATING)
+            if not is_active(tensor):
+                continue
+            self._followed.put(tensor)
+            if kept or call.name in SATURATING:
+                self._gates.put(tensor)
+            elif call.in_place:
+                self._gates.drop(tensor)
 
 
 class Replayer(Mode):
@@ -268,12 +273,13 @@ class _Storages:
     def __init__(self) -> None:
         self._known: dict[int, StorageWeakRef] = {}
 
-    def put(self, tensor: Tensor, present: bool) -> None:
-        storage = tensor.untyped_storage()
-        if present:
+    def put(self, tensor: Tensor) -> None:
+        if tensor.layout == torch.strided:
+            storage = tensor.untyped_storage()
             self._known[storage._cdata] = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-        else:
-            self._known.pop(storage._cdata, None)
+
+    def drop(self, tensor: Tensor) -> None:
+        self._known.pop(tensor.untyped_storage()._cdata, None)
 
     def has(self, tensor: Tensor) -> bool:
         if tensor.layout != torch.strided:

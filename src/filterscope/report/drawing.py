@@ -60,8 +60,10 @@ def draw_layer(units: Units, cutter: Cutter, sink: Sink, name: str, overview: Ov
         drawn = draw(some, cutter, sink, f"{name}-{kind}", exact=kind == "kernel")
         if drawn:
             sets[kind] = drawn
-        for row in some if kind in overview.grids else ():
-            overview.add(kind, side_by_side([cutter.tile(*spot) for spot in row], row[0].columns) if row else None)
+        if kind in overview.grids:
+            small = [side_by_side([cutter.tile(*spot) for spot in row], row[0].columns) if row else None for row in some]
+            for tile in middles(small) if kind == "optimum" else small:
+                overview.add(kind, tile)
     cutter.close()
     return sets
 
@@ -120,6 +122,28 @@ def side_by_side(tiles: Sequence[Tile | None], columns: int) -> Tile | None:
             top, left = place // columns * (height + 1), place % columns * (width + 1)
             picture[top : top + height, left : left + width] = tile
     return picture
+
+
+MIDDLE = 0.9
+"""Share of the contrast (its energy) of a layer's optima that their middles hold. Deep ones are grey at the rim, where the filter
+hardly looks, and too small in the overview to be seen whole."""
+
+
+def middles(tiles: Sequence[Tile | None]) -> list[Tile | None]:
+    """The middle of each of a layer's optima, of the same extent for all: the part in which most of the contrast is."""
+    drawn = [tile for tile in tiles if tile is not None]
+    if not drawn or min(drawn[0].shape[:2]) < 2 * OVERVIEW_SIDE:
+        return list(tiles)
+    height, width = drawn[0].shape[:2]
+    # A sample is enough: the extent is that of the layer's receptive field.
+    some = np.stack(drawn[:: max(1, len(drawn) // 64)]).astype(np.float32)
+    contrast = ((some - np.median(some, (1, 2), keepdims=True)) ** 2).mean((0, 3))
+    for tenths in range(3, 10):
+        top, left = (round(length * (1 - tenths / 10) / 2) for length in (height, width))
+        inner = contrast[top : height - top, left : width - left]
+        if inner.sum() >= MIDDLE * contrast.sum():
+            return [None if tile is None else tile[top : height - top, left : width - left] for tile in tiles]
+    return list(tiles)
 
 
 def draw_list(records: Sequence[Drawn | None], cutter: Cutter, sink: Sink, name: str) -> dict[str, Any] | None:

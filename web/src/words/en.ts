@@ -54,7 +54,7 @@ export const en = {
   pictures: { optimum: "Optimum", patch: "Strongest patch", kernel: "Kernel", statistics: "Statistics", show: "Show" },
   overview: {
     depth: "depth",
-    filtersShown: "Each column is a layer. The first filters of each are shown; open a layer for all of them.",
+    filtersShown: "Each column is a layer. The first filters of each are shown, of deep optima the middle; open a layer for all of them.",
     more: "+{n}",
     sees: "sees",
     whole: "all",

@@ -68,7 +68,7 @@ export const zh: Words = {
   pictures: { optimum: "最优图像", patch: "最强图块", kernel: "卷积核", statistics: "统计", show: "显示" },
   overview: {
     depth: "深度",
-    filtersShown: "每一列是一层，只显示该层的前若干个滤波器；打开该层可查看全部。",
+    filtersShown: "每一列是一层，只显示该层靠前的若干滤波器，深层最优图像只显示其中央部分；打开该层可查看全部。",
     more: "+{n}",
     sees: "感受野",
     whole: "全图",
