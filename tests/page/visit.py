@@ -50,7 +50,11 @@ class Visit:
         page = self.page
         page.on("console", lambda message: self.said.append(message.text) if message.type != "log" else None)
         page.on("pageerror", lambda error: self.said.append(str(error)))
-        page.on("requestfailed", lambda request: self.said.append(f"failed: {request.url[:200]}"))
+        # What is being read ahead when a page is left is broken off: that is no failure.
+        page.on(
+            "requestfailed",
+            lambda request: None if "ABORTED" in request.failure else self.said.append(f"failed: {request.url[:200]}"),
+        )
         page.on("request", lambda request: self.asked.append(request.url[:200]))
         page.goto(self.index.as_uri() + address)
         return self.settled()

@@ -61,7 +61,9 @@ def draw_layer(units: Units, cutter: Cutter, sink: Sink, name: str, overview: Ov
         if drawn:
             sets[kind] = drawn
         if kind in overview.grids:
-            small = [side_by_side([cutter.tile(*spot) for spot in row], row[0].columns) if row else None for row in some]
+            small = [
+                side_by_side([cutter.tile(*spot) for spot in row], row[0].columns) if row else None for row in some
+            ]
             for tile in middles(small) if kind == "optimum" else small:
                 overview.add(kind, tile)
     cutter.close()

@@ -57,8 +57,10 @@ export function useLoaded<T>(load: () => Promise<T> | null, keys: unknown[]): Lo
   const asked = useMemo(load, keys);
   const [, draw] = useState(0);
   const [failed, setFailed] = useState<{ asked: Promise<T>; error: Error } | null>(null);
+  const known = asked ? settled(asked) : undefined;
   useEffect(() => {
-    if (!asked || settled(asked)) return;
+    // It may have come between the drawing and now: then it was not shown.
+    if (!asked || known) return;
     let current = true;
     settle(asked).then(
       () => current && draw((count) => count + 1),
@@ -69,7 +71,6 @@ export function useLoaded<T>(load: () => Promise<T> | null, keys: unknown[]): Lo
       current = false;
     };
   }, [asked]);
-  const known = asked ? settled(asked) : undefined;
   if (known) return { value: known.value, error: null };
   // What went wrong with other keys is not said of these.
   return { value: null, error: failed && failed.asked === asked ? failed.error : null };
