@@ -127,8 +127,8 @@ def side_by_side(tiles: Sequence[Tile | None], columns: int) -> Tile | None:
 
 
 MIDDLE = 0.9
-"""Share of the contrast (its energy) of a layer's optima that their middles hold. Deep ones are grey at the rim, where the filter
-hardly looks, and too small in the overview to be seen whole."""
+"""Share of the contrast (its energy) of a layer's optima that their middles hold. Deep ones are grey at the rim, where
+the filter hardly looks, and too small in the overview to be seen whole."""
 
 
 def middles(tiles: Sequence[Tile | None]) -> list[Tile | None]:
