@@ -16,13 +16,25 @@ from filterscope.engines import Engine, LocalEngine
 from filterscope.errors import BadImages, UnknownName
 from filterscope.images import ImageSource, open_images
 from filterscope.images.folder import Folder
-from filterscope.lenses import Activations, Classes, Kernels, Lens, Optima, Patches, Stage, Workbench, digest
+from filterscope.lenses import (
+    Activations,
+    BackProjections,
+    Classes,
+    Kernels,
+    Lens,
+    Optima,
+    Patches,
+    Stage,
+    Workbench,
+    digest,
+)
 from filterscope.lenses.lens import nothing
 from filterscope.model import Network, load
 
 LENSES: dict[str, type[Lens]] = {
     "kernels": Kernels,
     "patches": Patches,
+    "backprojections": BackProjections,
     "optima": Optima,
     "classes": Classes,
     "activations": Activations,

@@ -15,8 +15,10 @@ from filterscope.atlas.previous import DATABASE
 from filterscope.atlas.records import (
     ActivationMap,
     AnyRecord,
+    BackProjection,
     ClassActivation,
     ClassImage,
+    EffectiveKernel,
     Histogram,
     Image,
     Kernel,
@@ -34,7 +36,7 @@ from filterscope.errors import BadAtlas, UnknownName
 if TYPE_CHECKING:
     import pandas
 
-Drawn = Patch | Kernel | Optimum | ClassImage | Image | MapImage
+Drawn = Patch | BackProjection | Kernel | EffectiveKernel | Optimum | ClassImage | Image | MapImage
 """Records that say where their picture is."""
 
 
@@ -145,6 +147,15 @@ class Atlas:
           WHERE (? IS NULL OR layer = ?) AND (? IS NULL OR unit = ?) ORDER BY layer, unit, rank"""
         return self.query(sql, (layer, layer, unit, unit))
 
+    def backprojections(self, layer: str | None = None, unit: int | None = None) -> "pandas.DataFrame":
+        """One row a back-projection, in the order of the layers, the strongest patch first: see `patches`."""
+        if layer is not None:
+            self._check_layer(layer)
+        sql = """
+          SELECT back_projection.* FROM back_projection JOIN layer ON layer.name = back_projection.layer
+          WHERE (? IS NULL OR layer = ?) AND (? IS NULL OR unit = ?) ORDER BY layer.position, unit, method, rank"""
+        return self.query(sql, (layer, layer, unit, unit))
+
     def relations(self, layer: str | None = None) -> "pandas.DataFrame":
         """One row a pair of units of a layer that respond alike, in the order of the layers, the most alike first."""
         if layer is not None:
@@ -211,6 +222,15 @@ class Atlas:
         """One row a kernel."""
         return self.frame(Kernel)
 
+    def effective_kernels(self, layer: str | None = None) -> "pandas.DataFrame":
+        """One row a unit, in the order of the layers: how far one linear filter of pixels describes it, and which."""
+        if layer is not None:
+            self._check_layer(layer)
+        sql = """
+          SELECT effective_kernel.* FROM effective_kernel JOIN layer ON layer.name = effective_kernel.layer
+          WHERE ? IS NULL OR layer = ? ORDER BY layer.position, unit"""
+        return self.query(sql, (layer, layer))
+
     def class_activations(self, layer: str) -> "pandas.DataFrame":
         """Mean pre-activation of every unit (rows) for every class (columns); empty where there are no labels."""
         import pandas
@@ -269,7 +289,7 @@ class Atlas:
         return [self.folder / sheet.file for sheet in self.records(Sheet)]
 
     def tile(self, record: Drawn) -> NDArray[np.uint8]:
-        """The picture (height, width, 3) of a patch, an optimum, a class, an image, or of a kernel's strongest slice.
+        """The picture (height, width, 3) of a record that has one, such as a patch; of a kernel its strongest slice.
 
         Raises:
             BadAtlas: if no picture of it was drawn.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from filterscope.atlas.records import Activation, Kernel, Layer, Optimum, Pair, Patch
+from filterscope.atlas.records import Activation, BackProjection, EffectiveKernel, Kernel, Layer, Optimum, Pair, Patch
 from filterscope.atlas.views import LayerView, UnitView, input_size, slices
 from filterscope.errors import BadAtlas
 
@@ -183,14 +183,22 @@ def unit_parts(unit: UnitView) -> list[tuple[str, Tile]]:
     patches = [patch for patch in unit.patches if patch.sheet]
     if patches and (tiles := tiles_of(unit.atlas, patches)):
         parts.append((f"{len(tiles)} strongest patches", mosaic(tiles, PATCH_SIDE)))
+    for method in dict.fromkeys(one.method for one in unit.backprojections):
+        some = [one for one in unit.backprojections if one.method == method and one.sheet]
+        if some and (tiles := tiles_of(unit.atlas, some)):
+            parts.append((f"back-projections ({method})", mosaic(tiles, PATCH_SIDE)))
     if unit.kernel and unit.kernel.sheet and (tiles := tiles_of(unit.atlas, slices(unit.kernel))):
         side = LARGE // math.ceil(math.sqrt(len(tiles)))
         words = "kernel" if len(tiles) == 1 else f"kernel, {len(tiles)} strongest channels"
         parts.append((words, mosaic(tiles, side)))
+    if unit.effective_kernel and unit.effective_kernel.sheet:
+        parts += [("effective kernel", fitted(tile, LARGE)) for tile in tiles_of(unit.atlas, [unit.effective_kernel])]
     return parts
 
 
-def tiles_of(atlas: "Atlas", records: Sequence[Optimum | Patch | Kernel]) -> list[Tile]:
+def tiles_of(
+    atlas: "Atlas", records: Sequence[Optimum | Patch | BackProjection | Kernel | EffectiveKernel]
+) -> list[Tile]:
     """Pictures of records; none where a sheet is lost: what is shown in passing raises nothing."""
     try:
         return atlas.tiles(records)

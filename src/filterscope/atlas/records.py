@@ -240,6 +240,65 @@ class Patch(Record):
 
 
 @dataclass(frozen=True)
+class BackProjection(Record):
+    """A patch's activation carried back to the pixels, see `patch` of the same rank for where it is.
+
+    ``method`` is "gradient", "gradient x input", "guided" or "deconvnet"; ``activation`` the pre-activation that it was
+    carried back from, at the patch's position; ``peak`` what full colour stands for (one in 200 values of the picture
+    is beyond it): in pre-activation per pixel value, where 1 is the way from black to white ("gradient x input": in
+    pre-activation). The picture shows the same box as the patch's; mid grey is zero, each colour channel signed.
+    """
+
+    table: ClassVar[str] = "back_projection"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit", "rank", "method")
+
+    layer: str
+    unit: int
+    rank: int
+    method: str
+    activation: float
+    peak: float
+    sheet: str | None = None
+    row: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True)
+class EffectiveKernel(Record):
+    """The mean of a unit's W over images: the one linear filter of pixels that comes nearest to what it does.
+
+    W is that of the unit's exact affine model, at its strongest position in each of ``images`` images, laid over each
+    other by receptive field. ``linearity`` is |mean W|^2 / mean |W|^2: 1 where one filter describes the unit, and no
+    less than 1 / images, which images that have nothing in common would give. ``size`` is the receptive field's, or the
+    image's. ``values``: the kernel as little-endian float16 (channel, height, width), averaged over equal parts where
+    the field is larger, times ``peak``, its largest absolute value; in pre-activation per pixel value, where 1 is the
+    way from black to white.
+    """
+
+    table: ClassVar[str] = "effective_kernel"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit")
+
+    layer: str
+    unit: int
+    images: int
+    linearity: float
+    size: Pair
+    channels: int
+    height: int
+    width: int
+    peak: float
+    values: bytes
+    sheet: str | None = None
+    row: int | None = None
+    column: int | None = None
+
+    def kernel(self) -> NDArray[np.float32]:
+        """The kernel (channel, height, width)."""
+        shares = np.frombuffer(self.values, "<f2").reshape(self.channels, self.height, self.width)
+        return np.asarray(shares.astype(np.float32) * self.peak, np.float32)
+
+
+@dataclass(frozen=True)
 class Kernel(Record):
     """A unit's weights, as they are (scale of a following batch norm not included).
 
@@ -440,7 +499,9 @@ TABLES: tuple[type[Record], ...] = (
     ClassActivation,
     Relation,
     Patch,
+    BackProjection,
     Kernel,
+    EffectiveKernel,
     Optimum,
     ClassImage,
     Contribution,

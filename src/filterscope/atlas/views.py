@@ -4,7 +4,17 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from filterscope.atlas.records import Activation, Kernel, Layer, Node, Optimum, Pair, Patch
+from filterscope.atlas.records import (
+    Activation,
+    BackProjection,
+    EffectiveKernel,
+    Kernel,
+    Layer,
+    Node,
+    Optimum,
+    Pair,
+    Patch,
+)
 from filterscope.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -23,7 +33,7 @@ class Number(NamedTuple):
 class UnitView:
     """A unit: its statistics, kernel, optima (the best first) and patches (the strongest first).
 
-    What was not looked at is None, or empty.
+    ``backprojections`` are those of the patches, method by method. What was not looked at is None, or empty.
     """
 
     atlas: "Atlas" = field(repr=False)
@@ -33,6 +43,8 @@ class UnitView:
     kernel: Kernel | None
     optima: tuple[Optimum, ...]
     patches: tuple[Patch, ...]
+    backprojections: tuple[BackProjection, ...] = ()
+    effective_kernel: EffectiveKernel | None = None
 
     def __repr__(self) -> str:
         return f"<unit {self.name} of {self.atlas.folder}>"
@@ -49,17 +61,27 @@ class UnitView:
 
     def numbers(self) -> list[Number]:
         """What was measured of it."""
-        return [*activation_numbers(self.activation), *optimum_numbers(self.optimum), *kernel_numbers(self.kernel)]
+        return [
+            *activation_numbers(self.activation),
+            *optimum_numbers(self.optimum),
+            *kernel_numbers(self.kernel),
+            *effective_numbers(self.effective_kernel),
+        ]
 
     def value(self, column: str) -> float | None:
-        """A number by the name of its column, in `activation`, `optimum` or `kernel`; None: not known.
+        """A number by the name of its column, see `COLUMNS`; None: not known.
 
         Raises:
             UnknownName: if there is no such column.
         """
         if column not in COLUMNS:
             raise UnknownName.of("column", column, COLUMNS, f"there are: {', '.join(COLUMNS)}")
-        records = {"activation": self.activation, "optimum": self.optimum, "kernel": self.kernel}
+        records = {
+            "activation": self.activation,
+            "optimum": self.optimum,
+            "kernel": self.kernel,
+            "effective_kernel": self.effective_kernel,
+        }
         found = getattr(records[COLUMNS[column]], column, None)
         return None if found is None or math.isnan(found) else float(found)
 
@@ -89,6 +111,7 @@ COLUMNS = {
     "selectivity_rank": "optimum",
     "norm": "kernel",
     "chroma": "kernel",
+    "linearity": "effective_kernel",
 }
 """Numbers of units that can be asked for, and in which table they are."""
 
@@ -194,6 +217,10 @@ def unit_views(atlas: "Atlas", layer: Layer, unit: int | None = None) -> list[Un
     patches: dict[int, list[Patch]] = {}
     for patch in atlas.records(Patch, **where):
         patches.setdefault(patch.unit, []).append(patch)
+    back: dict[int, list[BackProjection]] = {}
+    for one in sorted(atlas.records(BackProjection, **where), key=lambda record: (record.method, record.rank)):
+        back.setdefault(one.unit, []).append(one)
+    effective = {record.unit: record for record in atlas.records(EffectiveKernel, **where)}
     return [
         UnitView(
             atlas,
@@ -203,6 +230,8 @@ def unit_views(atlas: "Atlas", layer: Layer, unit: int | None = None) -> list[Un
             kernels.get(index),
             tuple(optima.get(index, ())),
             tuple(patches.get(index, ())),
+            tuple(back.get(index, ())),
+            effective.get(index),
         )
         for index in (range(layer.channels) if unit is None else [unit])
     ]
@@ -292,3 +321,11 @@ def kernel_numbers(record: Kernel | None) -> list[Number]:
     if record.chroma is not None:
         numbers.append(Number("chroma", percent(record.chroma), "of the kernel's energy is colour"))
     return numbers
+
+
+def effective_numbers(record: EffectiveKernel | None) -> list[Number]:
+    """Of the mean of the exact weights over images."""
+    if record is None or math.isnan(record.linearity):
+        return []
+    meaning = f"how far one linear filter of pixels describes it, over {record.images} images"
+    return [Number("linearity", f"{record.linearity:.2f}", meaning)]

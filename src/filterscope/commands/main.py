@@ -5,11 +5,13 @@ import sys
 import typer
 
 from filterscope.commands.activations import activations
+from filterscope.commands.backproject import backproject
 from filterscope.commands.demo import demo
 from filterscope.commands.figure import figure
 from filterscope.commands.inspect import inspect
 from filterscope.commands.layers import layers
 from filterscope.commands.optimum import optimum
+from filterscope.commands.reconstruct import reconstruct
 from filterscope.commands.report import report
 from filterscope.errors import FilterscopeError
 
@@ -27,6 +29,8 @@ app.command()(layers)
 app.command()(inspect)
 app.command()(optimum)
 app.command()(activations)
+app.command()(backproject)
+app.command()(reconstruct)
 app.command()(report)
 app.command()(figure)
 

@@ -78,6 +78,18 @@ def denormalise(
     return pixels.contiguous().numpy()
 
 
+def per_pixel(
+    gradients: Float[Tensor, "image channel height width"], preprocessing: Preprocessing
+) -> Float[Tensor, "image channel height width"]:
+    """Turn derivatives by what the network takes into derivatives by the pixel, in 0 (black) to 1 (white), order RGB.
+
+    Weights of an affine model of the normalised image are such derivatives as well.
+    """
+    scale, _ = _scale_and_offset(preprocessing, gradients)
+    gradients = gradients * (255 * scale)
+    return gradients.flip(1) if preprocessing.channels == "BGR" else gradients
+
+
 def _scale_and_offset(preprocessing: Preprocessing, like: Tensor) -> tuple[Tensor, Tensor]:
     return _constants(preprocessing, like.device, like.dtype)
 

@@ -10,3 +10,4 @@ from filterscope.lenses.lens import Workbench as Workbench
 from filterscope.lenses.lens import digest as digest
 from filterscope.lenses.optima import Optima as Optima
 from filterscope.lenses.patches import Patches as Patches
+from filterscope.lenses.projected_patches import BackProjections as BackProjections

@@ -29,7 +29,7 @@ from filterscope.lenses.scan import ScanChunk, chunks, needed_images
 from filterscope.lenses.statistics import UnitStatistics, fold, unpack
 from filterscope.lenses.thumbnails import DrawThumbnails, sheets
 from filterscope.lenses.tiles import Span, crop, viewable
-from filterscope.model import ReceptiveField
+from filterscope.model import Network, ReceptiveField
 from filterscope.model.reach import reach
 
 Field = tuple[ReceptiveField | None, ReceptiveField | None]
@@ -154,7 +154,7 @@ class DrawPatches:
     def __call__(self, bench: Workbench) -> Result:
         """Records and sheets of the group's layers."""
         size = bench.network.preprocessing.input_size
-        seen = {layer.name: fields(bench, layer) for layer in self.layers}
+        seen = {layer.name: fields(bench.network, layer) for layer in self.layers}
         patches = {
             layer.name: list(find_patches(layer, self.statistics[layer.name], seen[layer.name], size))
             for layer in self.layers
@@ -279,12 +279,11 @@ def find_patches(layer: Layer, statistics: UnitStatistics, seen: Sequence[Field]
             )
 
 
-def fields(bench: Workbench, layer: Layer) -> Sequence[Field]:
+def fields(network: Network, layer: Layer) -> Sequence[Field]:
     """The receptive field of a layer at each of its calls."""
     if layer.calls > 1:
         return [
-            (call.height, call.width)
-            for call in reach(bench.network.module, [layer.name], bench.network.example())[layer.name]
+            (call.height, call.width) for call in reach(network.module, [layer.name], network.example())[layer.name]
         ]
     if layer.field_size is None or layer.field_stride is None or layer.field_start is None:
         return [(None, None)]

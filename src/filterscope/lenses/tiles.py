@@ -60,6 +60,28 @@ def colour_kernel(weights: NDArray[np.float32], scale: float) -> NDArray[np.uint
     return np.asarray(np.rint(picture), np.uint8)
 
 
+BEYOND = 0.005
+"""Share of a picture's values that may be beyond full colour: single pixels would make all others faint."""
+
+
+def full_colour(values: NDArray[np.float32]) -> float:
+    """What full colour stands for in a picture of ``values``: all but ``BEYOND`` are no larger in absolute value."""
+    size = np.abs(values)
+    full = float(np.quantile(size, 1 - BEYOND)) if size.size else 0.0
+    return full or float(size.max(initial=0.0))
+
+
+def signed_colour(values: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
+    """Values (..., height, width, channel) as pictures (..., 3): zero is mid grey, ``scale`` full, colour by colour.
+
+    One channel is repeated; of many the first three are shown.
+    """
+    if values.shape[-1] != 3:
+        values = np.repeat(values[..., :1], 3, axis=-1) if values.shape[-1] < 3 else values[..., :3]
+    picture = 127.5 + 127.5 * np.clip(values / (scale or 1.0), -1, 1)
+    return np.asarray(np.rint(picture), np.uint8)
+
+
 def signed(weights: NDArray[np.float32], scale: float) -> NDArray[np.uint8]:
     """Weights (...) as colours (..., 3): -scale blue, zero near white, +scale red."""
     share = np.clip(weights / scale, -1, 1)[..., None]

@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 
 from filterscope.errors import BadModel
 from filterscope.model.gate_call import Call, is_active, is_composed, opened, without_weights, words
-from filterscope.model.gate_kinds import Decision, Gate, copied
-from filterscope.model.gate_rules import KEEPING, PRODUCTS, RULES, SATURATING, multiplying, unknown
+from filterscope.model.gate_kinds import Decision, Gate, copied, positive
+from filterscope.model.gate_rules import KEEPING, OWN, PRODUCTS, RULES, SATURATING, multiplying, unknown
 from filterscope.model.gate_watch import Watcher
 from filterscope.model.running import tensors_in
 
@@ -125,10 +125,11 @@ def _one_by_one(call: Call, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 class Recorder(Mode):
-    """Notes what is decided."""
+    """Notes what is decided; with ``backward``, replays it at once instead, by that rule on the way back."""
 
-    def __init__(self) -> None:
+    def __init__(self, backward: str | None = None) -> None:
         super().__init__()
+        self.backward = backward
         self.entries: list[Entry] = []
         self.watcher = Watcher()
         self.watcher.outside = self._outside
@@ -172,15 +173,22 @@ class Recorder(Mode):
         if call.name in PRODUCTS or call.name in RULES:
             self.watcher.open = False
             try:
-                gate = multiplying(call, self._gates.has) if call.name in PRODUCTS else RULES[call.name](call)
-                result = call.func(*call.args, **call.kwargs)
+                result, gate = self._decided(call)
             finally:
                 self.watcher.open = True
         else:
             result, gate = self._watched(call)
         self._mark(call, result)
-        self.entries.append(Entry(call.name, shapes, gate))
+        if self.backward is None:
+            self.entries.append(Entry(call.name, shapes, gate))
         return result
+
+    def _decided(self, call: Call) -> tuple[Any, Gate | None]:
+        """Make a call that has a rule."""
+        if self.backward is not None and call.name in OWN:
+            return (rectified_at_once(call, self.backward) if call.name == "relu" else passed(None, call, None)), None
+        gate = multiplying(call, self._gates.has) if call.name in PRODUCTS else RULES[call.name](call)
+        return passed(gate, call, self.backward), gate
 
     def _watched(self, call: Call) -> tuple[Any, Gate | None]:
         """Make a call that has no rule, and look at what it is made of."""
@@ -225,6 +233,28 @@ class Recorder(Mode):
                 self._gates.drop(tensor)
 
 
+def passed(gate: Gate | None, call: Call, backward: str | None) -> Any:
+    """What a call gives with its decision held fixed; of one that decides nothing, what it gives."""
+    if gate is None or backward is None:
+        return call.func(*call.args, **call.kwargs)
+    result = gate.replay(call, backward)
+    return call.args[0].copy_(result) if call.in_place else result
+
+
+def rectified_at_once(call: Call, backward: str) -> Tensor:
+    """ReLU, replayed on the values that it is recorded for: nothing has to be kept for it but what autograd keeps."""
+    x: Tensor = call.args[0]
+    if backward == "deconvnet":
+        # The values of ReLU, and a derivative of one: the mask stays out of the way back.
+        below = x.detach().clamp(max=0)
+        y = x.sub_(below) if call.in_place else x - below
+    else:
+        y = passed(None, call, None)
+    if backward != "exact":
+        y.register_hook(positive)  # type: ignore[no-untyped-call]
+    return y
+
+
 class Replayer(Mode):
     """Gives every call what it decided when it was recorded."""
 
@@ -246,10 +276,7 @@ class Replayer(Mode):
                 f"call {self.position} of the network is {call.name!r} of {shapes}, and was {entry.name!r} of "
                 f"{entry.shapes} when its gates were recorded{ANOTHER_WAY}"
             )
-        if entry.gate is None:
-            return call.func(*call.args, **call.kwargs)
-        result = entry.gate.replay(call, self.backward)
-        return call.args[0].copy_(result) if call.in_place else result
+        return passed(entry.gate, call, self.backward)
 
     def finish(self) -> None:
         """Make sure that no gate was left over."""

@@ -48,7 +48,7 @@ def near_zero(x: Tensor) -> int:
     if not x.numel():
         return 0
     size = x.abs()
-    return int((size <= NEAR * torch.finfo(x.dtype).eps * size.amax()).sum())
+    return int((size <= NEAR * torch.finfo(x.dtype).eps * size.amax()).count_nonzero())
 
 
 def _alone(call: Call) -> int:
@@ -365,6 +365,9 @@ SMOOTH = words(
     "sigmoid tanh log_sigmoid logsigmoid exp expm1 exp2 log log1p log2 log10 sqrt rsqrt square reciprocal pow rpow "
     "erf erfc erfinv logit sinc sin cos tan asin acos atan sinh cosh asinh acosh atanh"
 )
+
+OWN = frozenset(words("relu max_pool1d max_pool2d max_pool3d"))
+"""Functions whose own derivative is that of their replay: nothing need be recorded where one is replayed at once."""
 
 RULES: dict[str, Rule] = {
     "relu": rectified,

@@ -86,12 +86,8 @@ def record(
         >>> bool(torch.allclose(replay(gates, torch.ones(1, 1, 4, 4))[""], gates.outputs[""]))
         True
     """
-    layers = tuple(dict.fromkeys(layers))
-    module = network.module if isinstance(network, Network) else network
-    if isinstance(network, Network) and calls is None and WHOLE not in layers:
-        calls = {name: network.layer(name).calls for name in layers}
-    if not images.is_floating_point() or not bool(torch.isfinite(images).all()):
-        raise BadImages("images hold values that are not finite numbers; gates can be recorded for numbers only")
+    module, layers, calls = _way(network, layers, calls)
+    _check_finite(images)
     recorder = Recorder()
     outputs = _run(module, images, layers, calls, recorder)
     for name, output in outputs.items():
@@ -123,8 +119,7 @@ def replay(gates: Gates, images: Tensor, backward: Backward = "exact") -> Output
         BadModel: if the network calls other operations than it did when the gates were recorded.
     Source: Springenberg et al. (2015), arXiv:1412.6806 (guided); Zeiler, Fergus (2014), arXiv:1311.2901 (deconvnet).
     """
-    if backward not in get_args(Backward):
-        raise FilterscopeError(f"the way back is exact, guided or deconvnet, not {backward!r}")
+    check_backward(backward)
     if tuple(images.shape) != gates.shape:
         sizes = " x ".join(map(str, images.shape)), " x ".join(map(str, gates.shape))
         raise BadImages(f"images of {sizes[0]} cannot go through gates recorded for {sizes[1]}; give that size")
@@ -133,6 +128,63 @@ def replay(gates: Gates, images: Tensor, backward: Backward = "exact") -> Output
     replayer.finish()
     wanted = images.requires_grad and torch.is_grad_enabled()
     return outputs if wanted else {name: _detached(output) for name, output in outputs.items()}
+
+
+def gated(
+    network: Network | nn.Module,
+    images: Tensor,
+    layers: Iterable[str] = (WHOLE,),
+    *,
+    backward: Backward = "exact",
+    calls: Mapping[str, int] | None = None,
+) -> Outputs:
+    """Run the network on ``images`` once, each gate replayed as soon as it is found: for a backward pass by a rule.
+
+    The outputs are those of the network, and of ``replay(record(network, images), images, backward)``; so is what goes
+    back through them. Nothing is kept but the graph, and there is one forward pass instead of two.
+
+    Args:
+        network: as for ``record``.
+        images: (image, channel, height, width), preprocessed; they must require a gradient.
+        layers: as for ``record``.
+        backward: the rule for ReLU (and its like) on the way back, see ``replay``.
+        calls: as for ``record``.
+    Raises:
+        BadModel: as of ``record``.
+        BadImages: if a value is not finite.
+    Source: as of ``replay``.
+    """
+    check_backward(backward)
+    module, layers, calls = _way(network, layers, calls)
+    _check_finite(images)
+    return _run(module, images, layers, calls, Recorder(backward))
+
+
+def check_backward(backward: str) -> None:
+    """Refuse what is no rule for the way back.
+
+    Raises:
+        FilterscopeError: with those there are.
+    """
+    if backward not in get_args(Backward):
+        raise FilterscopeError(f"the way back is exact, guided or deconvnet, not {backward!r}")
+
+
+def _way(
+    network: Network | nn.Module, layers: Iterable[str], calls: Mapping[str, int] | None
+) -> tuple[nn.Module, tuple[str, ...], Mapping[str, int] | None]:
+    """The module, the layers without repetition, and how often each is called where the pass may end at the last."""
+    layers = tuple(dict.fromkeys(layers))
+    if not isinstance(network, Network):
+        return network, layers, calls
+    if calls is None and WHOLE not in layers:
+        calls = {name: network.layer(name).calls for name in layers}
+    return network.module, layers, calls
+
+
+def _check_finite(images: Tensor) -> None:
+    if not images.is_floating_point() or not bool(torch.isfinite(images).all()):
+        raise BadImages("images hold values that are not finite numbers; gates can be recorded for numbers only")
 
 
 def _run(
