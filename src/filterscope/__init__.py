@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from filterscope.images.preprocessing import Preprocessing as Preprocessing
     from filterscope.inspection import inspect as inspect
     from filterscope.lenses import Activations as Activations
+    from filterscope.lenses import BackProjections as BackProjections
+    from filterscope.lenses import EffectiveKernels as EffectiveKernels
     from filterscope.lenses import Kernels as Kernels
     from filterscope.lenses import Optima as Optima
     from filterscope.lenses import Patches as Patches
     from filterscope.lenses.activations import ActivationMaps as ActivationMaps
     from filterscope.lenses.activations import activations as activations
+    from filterscope.lenses.backprojection import Projection as Projection
+    from filterscope.lenses.backprojection import backproject as backproject
     from filterscope.lenses.reconstruction import Reconstruction as Reconstruction
     from filterscope.lenses.reconstruction import reconstruct as reconstruct
     from filterscope.model import Network as Network
@@ -45,6 +49,8 @@ PUBLIC = {
     "ActivationMaps": "lenses.activations",
     "Activations": "lenses",
     "Atlas": "atlas",
+    "BackProjections": "lenses",
+    "EffectiveKernels": "lenses",
     "FilterscopeError": "errors",
     "Kernels": "lenses",
     "Network": "model",
@@ -53,9 +59,11 @@ PUBLIC = {
     "OptimalImage": "ascent",
     "Patches": "lenses",
     "Preprocessing": "images.preprocessing",
+    "Projection": "lenses.backprojection",
     "Recipe": "ascent",
     "Reconstruction": "lenses.reconstruction",
     "activations": "lenses.activations",
+    "backproject": "lenses.backprojection",
     "class_evidence": "ascent.objectives",
     "direction": "ascent.objectives",
     "diverse_optima": "ascent.optimum",
@@ -83,6 +91,8 @@ __all__ = [
     "ActivationMaps",
     "Activations",
     "Atlas",
+    "BackProjections",
+    "EffectiveKernels",
     "FilterscopeError",
     "Kernels",
     "Network",
@@ -91,9 +101,11 @@ __all__ = [
     "OptimalImage",
     "Patches",
     "Preprocessing",
+    "Projection",
     "Recipe",
     "Reconstruction",
     "activations",
+    "backproject",
     "class_evidence",
     "direction",
     "diverse_optima",

@@ -80,7 +80,7 @@ class Projection:
     """The method; of a class activation map "CAM" or "Grad-CAM"."""
     image: UInt8[np.ndarray, "height width channel"] = field(repr=False)
     """The image as the network sees it, colours in the order RGB."""
-    values: Float[np.ndarray, "height width channel"] = field(repr=False)
+    values: Float[np.ndarray, "height width colour"] = field(repr=False)
     """By pixel of the image; colours in the order RGB, or one channel."""
     measured_in: str
     """What the values are in."""

@@ -17,8 +17,10 @@ from filterscope.lenses.tiles import Span
 from filterscope.lenses.way_back import forward
 from filterscope.model import Network
 
-PIXELS = 16 * 224 * 224
-"""Pixels that go through the network at once."""
+PIXELS = {"cpu": 1 << 16}
+PIXELS_ELSEWHERE = 16 * 224 * 224
+"""Pixels that go through the network at once. On a CPU more take longer, up to four times (measured): what a layer puts
+out no longer stays in the caches."""
 
 MOST_AT_ONCE = 256
 """Parts of images that go through at once."""
@@ -138,30 +140,36 @@ def carry_back(
         BadModel: if an operation cannot be replayed: it is named.
     """
     cutter = Cutter.of(network, layer)
+    room = PIXELS.get(network.device.type, PIXELS_ELSEWHERE)
     seeds = list(seeds)
     largest = max((abs(seed.value) for seed in seeds if seed.value is not None), default=0.0)
     missed: list[Seed] = []
-    for parts, pixels in batches(cutter, seeds, images):
-        if cutter.fields is not None and missed and len(missed) == len(seeds):
-            break
+    hopeless = False
+    for parts, pixels in batches(cutter, seeds, images, room):
+        left = {seed for group in parts.values() for seed in group}
+        asked = len(left)
         try:
-            for carried in together(network, layer, cutter, parts, pixels, method):
-                seed = carried.seed
-                same = seed.value is None or abs(carried.value - seed.value) <= SAME * largest
-                if same or cutter.fields is None:
+            for carried in () if hopeless else together(network, layer, cutter, parts, pixels, method):
+                if cutter.fields is None or agrees(carried, largest):
+                    left.remove(carried.seed)
                     yield carried
-                else:
-                    missed.append(seed)
         except BadModel:
-            if cutter.fields is None:
-                raise
             # A network that takes no image of this size; or one with an operation that cannot be replayed, which the
             # whole image shows again.
-            missed += [seed for group in parts.values() for seed in group]
-    if missed:
+            if cutter.fields is None:
+                raise
+        missed += left
+        hopeless = len(left) == asked
+    if missed and cutter.fields is not None:
         whole = Cutter(cutter.size, (1, 1), cutter.size, None)
-        for parts, pixels in batches(whole, missed, images):
+        for parts, pixels in batches(whole, missed, images, room):
             yield from together(network, layer, whole, parts, pixels, method)
+
+
+def agrees(carried: Carried, largest: float) -> bool:
+    """Whether a unit has the value that it should have."""
+    wanted = carried.seed.value
+    return wanted is None or abs(carried.value - wanted) <= SAME * largest
 
 
 Part = tuple[int, Span, Span]
@@ -169,9 +177,12 @@ Part = tuple[int, Span, Span]
 
 
 def batches(
-    cutter: Cutter, seeds: Sequence[Seed], images: Images
+    cutter: Cutter, seeds: Sequence[Seed], images: Images, room: int
 ) -> Iterator[tuple[dict[Part, list[Seed]], UInt8[np.ndarray, "part height width channel"]]]:
-    """Parts of one size with their seeds, those with the most seeds first, so that few wait for others."""
+    """Parts of one size with their seeds, those with the most seeds first, so that few wait for others.
+
+    Together they have ``room`` pixels at the most, or are one part.
+    """
     parts: dict[Part, list[Seed]] = {}
     for seed in seeds:
         parts.setdefault((seed.image, *cutter.part(seed)), []).append(seed)
@@ -188,7 +199,7 @@ def batches(
         sizes.setdefault((pixels.shape[0], pixels.shape[1]), []).append(part)
     for (height, width), same in sizes.items():
         same.sort(key=lambda part: -len(parts[part]))
-        count = min(max(PIXELS // (height * width), 1), MOST_AT_ONCE)
+        count = min(max(room // (height * width), 1), MOST_AT_ONCE)
         for first in range(0, len(same), count):
             some = same[first : first + count]
             yield {part: parts[part] for part in some}, np.stack([cut[part] for part in some])

@@ -8,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filterscope.atlas.records import Layer
-from filterscope.errors import UnknownName
+from filterscope.errors import BadModel, FilterscopeError, UnknownName
 from filterscope.images.preprocessing import Preprocessing
 from filterscope.images.tensors import per_pixel
 from filterscope.model import Network, tap
 from filterscope.model.gates import WHOLE, Backward, gated
 from filterscope.model.layers import units_last
+from filterscope.model.running import one_line
 from filterscope.model.tap import Outputs
 
 WAYS: dict[str, Backward | None] = {
@@ -54,7 +55,8 @@ def forward(network: Network, images: Tensor, layer: Layer | None, method: str) 
     Returns:
         Pre-activations (image, row, column, unit), one tensor a call of the layer.
     Raises:
-        BadModel: if the way back stands on gates and an operation cannot be replayed: it is named.
+        BadModel: if the network refuses the images; if the way back stands on gates and an operation cannot be
+            replayed: it is named.
     """
     backward = WAYS[method]
     name = WHOLE if layer is None else layer.observed
@@ -72,8 +74,14 @@ def plain(network: Network, images: Tensor, name: str, calls: dict[str, int] | N
     # How often a module is called may depend on the image: where one is called again, the pass goes to its end.
     stop = calls is not None and all(count == 1 for count in calls.values())
     with torch.enable_grad(), tap(network.module, [name], stop=stop, calls=calls) as read:
-        # A copy: a network that changes its input in place cannot change a leaf.
-        return read(images.clone())
+        try:
+            # A copy: a network that changes its input in place cannot change a leaf.
+            return read(images.clone())
+        except FilterscopeError:
+            raise
+        except Exception as error:
+            size = " x ".join(str(length) for length in images.shape)
+            raise BadModel(f"the network refuses an input of {size}: {one_line(error)}") from error
 
 
 def as_map(output: Tensor, layer: Layer | None) -> Float[Tensor, "image row column unit"]:
