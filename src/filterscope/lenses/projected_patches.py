@@ -10,15 +10,15 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
-from filterscope.atlas.records import BackProjection, Card, Layer, Patch, Picture, Result, Sheet, Task
+from filterscope.atlas.records import BackProjection, Card, Layer, Pair, Patch, Picture, Result, Sheet, Task
 from filterscope.errors import FilterscopeError
 from filterscope.images import stream
 from filterscope.lenses.cones import Carried, Seed, carry_back
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.overlay import shares
-from filterscope.lenses.patches import Field, Patches, field_box, fields, view
+from filterscope.lenses.patches import Field, Patches, clipped, field_box, fields, view
 from filterscope.lenses.scan import needed_images
-from filterscope.lenses.tiles import OUTSIDE, full_colour, signed_colour
+from filterscope.lenses.tiles import OUTSIDE, Span, full_colour, signed_colour
 from filterscope.lenses.way_back import METHODS, as_picture, check_method
 
 UNITS_A_TASK = 64
@@ -57,7 +57,11 @@ class BackProjections:
             check_method(method)
 
     def stages(self, bench: Workbench, layers: Sequence[Layer]) -> Stages:
-        """For every layer and method its units, some a task, and then its sheet."""
+        """For every layer and method its units, some a task, and then its sheet.
+
+        Raises:
+            FilterscopeError: if no patches were found before.
+        """
         tasks: list[Task] = []
         for layer in layers:
             patches = tuple(bench.found(Patch, layer.name))
@@ -75,6 +79,10 @@ class BackProjections:
                         needs=tuple(part.digest for part in parts),
                     )
                 )
+        if not tasks:
+            raise FilterscopeError(
+                "back-projections are of patches, and there are none: use the lens 'patches' as well"
+            )
         yield Stage("back-projections", "patches", tasks)
 
     def part(self, bench: Workbench, layer: Layer, patches: tuple[Patch, ...], side: int, method: str) -> Task:
@@ -142,7 +150,7 @@ def seed_of(patch: Patch) -> Seed:
 
 
 def drawn(
-    values: Float[np.ndarray, "height width channel"], carried: Carried, field: Field, size: tuple[int, int], side: int
+    values: Float[np.ndarray, "height width channel"], carried: Carried, field: Field, size: Pair, side: int
 ) -> tuple[UInt8[np.ndarray, "side side 3"], float]:
     """A square picture of what the position sees, as its patch is drawn, and the value that full colour stands for."""
     rows, columns = view(*field_box(field, (carried.seed.y, carried.seed.x), size), size)
@@ -159,10 +167,22 @@ def drawn(
         inside.append(shares((edges[0], edges[1]), 1, (0, side), side)[:, 0] if edges[1] > edges[0] else np.zeros(side))
     picture = np.einsum("yh,xw,hwc->yxc", *weights, values, optimize=True).astype(np.float32)
     shown = (inside[0] > 0.5)[:, None] & (inside[1] > 0.5)
-    full = full_colour(picture[shown])
+    # Of enlarged pixels the values themselves are measured, of averaged ones the averages.
+    full = full_colour(within(values, carried, rows, columns, size) if scale >= 1 else picture[shown])
     tile = signed_colour(picture, full)
     tile[~shown] = OUTSIDE
     return tile, full
+
+
+def within(
+    values: Float[np.ndarray, "height width channel"], carried: Carried, rows: Span, columns: Span, size: Pair
+) -> NDArray[np.float32]:
+    """The values in a box of the image."""
+    spans = [
+        slice(clipped(first, extent) - start, clipped(last, extent) - start)
+        for (first, last), start, extent in zip((rows, columns), (carried.top, carried.left), size, strict=True)
+    ]
+    return values[spans[0], spans[1]]
 
 
 def pack(found: Sequence[tuple[BackProjection, NDArray[np.uint8]]]) -> bytes:
