@@ -143,6 +143,22 @@ def test_the_tutorial_does_what_it_says(first_atlas):
     assert (first_atlas / "atlas.sqlite").is_file()
 
 
+def test_two_classes_are_told_apart_as_the_page_says(workplace):
+    run_page(DOCS / "tutorial/two-classes.md", workplace)
+    assert (workplace / "why/difference.png").is_file()
+
+
+def test_the_pictures_of_the_reconstruction_can_be_made_again(monkeypatch):
+    made = loaded("make_reconstruction_pictures")
+    monkeypatch.setattr(made, "MANY", 3)
+    monkeypatch.setattr(made, "SHIFT", 1)
+    network = filterscope.load("demo")
+    for name, draw in [("two_classes", made.two_classes), ("means", made.means), ("difference", made.difference)]:
+        with Image.open(DOCS / f"images/reconstruction_{name}.png") as committed:
+            assert committed.size == draw(network).size
+            assert np.asarray(committed.convert("RGB")).std() > 20
+
+
 def test_figures_are_made_as_the_page_says(first_atlas, workplace):
     (workplace / "first.atlas").symlink_to(first_atlas)
     run_page(DOCS / "how-to/make-a-figure.md", workplace)
@@ -265,14 +281,19 @@ def test_every_example_is_run_here():
     assert all(f'"{path.name}"' in text for path in (ROOT / "examples").glob("*.py"))
 
 
-@pytest.fixture(scope="module")
-def generated() -> dict[Path, str]:
-    spec = importlib.util.spec_from_file_location("make_reference", DOCS / "make_reference.py")
+def loaded(name: str):
+    """A script of the documents as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.pages()
+    return module
+
+
+@pytest.fixture(scope="module")
+def generated() -> dict[Path, str]:
+    return loaded("make_reference").pages()
 
 
 @pytest.mark.parametrize("name", ["atlas", "commands", "python"])

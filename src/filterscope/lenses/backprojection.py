@@ -23,7 +23,7 @@ from filterscope.lenses.class_maps import class_map
 from filterscope.lenses.cones import SAME, Cutter, Seed
 from filterscope.lenses.integrated_gradients import integrated_gradients
 from filterscope.lenses.occlusion import occlusion
-from filterscope.lenses.overlay import fitting, laid_over, shares
+from filterscope.lenses.overlay import fitting, laid_over, shares, weighed
 from filterscope.lenses.patches import clipped, field_box, fields
 from filterscope.lenses.reconstruction import as_input, as_network
 from filterscope.lenses.seeds import Place, Start, Target, off_note, start
@@ -241,7 +241,7 @@ def resized(values: Float[np.ndarray, "height width channel"], size: Pair) -> ND
     rows, columns = (
         shares((0, extent), extent, (0, extent), pieces) for extent, pieces in zip(values.shape[:2], size, strict=True)
     )
-    return np.asarray(np.einsum("yh,xw,hwc->yxc", rows, columns, values, optimize=True), np.float32)
+    return weighed(rows, values, columns)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from filterscope.ascent.canvas import followed
+from filterscope.ascent.memory import memory_kept
 from filterscope.atlas.records import Layer, Pair
 from filterscope.errors import BadModel
 from filterscope.images.tensors import normalise
@@ -17,10 +18,8 @@ from filterscope.lenses.tiles import Span
 from filterscope.lenses.way_back import forward
 from filterscope.model import Network
 
-PIXELS = {"cpu": 1 << 16}
-PIXELS_ELSEWHERE = 16 * 224 * 224
-"""Pixels that go through the network at once. On a CPU more take longer, up to four times (measured): what a layer puts
-out no longer stays in the caches."""
+PIXELS = 16 * 224 * 224
+"""Pixels that go through the network at once."""
 
 MOST_AT_ONCE = 256
 """Parts of images that go through at once."""
@@ -139,19 +138,36 @@ def carry_back(
     Raises:
         BadModel: if an operation cannot be replayed: it is named.
     """
-    cutter = Cutter.of(network, layer)
-    room = PIXELS.get(network.device.type, PIXELS_ELSEWHERE)
     seeds = list(seeds)
-    largest = max((abs(seed.value) for seed in seeds if seed.value is not None), default=0.0)
     missed: list[Seed] = []
+    # Blocks of many megabytes at every pass: their page faults cost up to half of the time.
+    with memory_kept():
+        yield from in_parts(network, layer, Cutter.of(network, layer), seeds, images, method, missed)
+        size = network.preprocessing.input_size
+        whole = Cutter(size, (1, 1), size, None)
+        for parts, pixels in batches(whole, missed, images):
+            yield from together(network, layer, whole, parts, pixels, method)
+
+
+def in_parts(
+    network: Network,
+    layer: Layer | None,
+    cutter: Cutter,
+    seeds: Sequence[Seed],
+    images: Images,
+    method: str,
+    missed: list[Seed],
+) -> Iterator[Carried]:
+    """Carry back those seeds that have the same value in their part; the others are added to ``missed``."""
+    largest = max((abs(seed.value) for seed in seeds if seed.value is not None), default=0.0)
     hopeless = False
-    for parts, pixels in batches(cutter, seeds, images, room):
+    for parts, pixels in batches(cutter, seeds, images):
         left = {seed for group in parts.values() for seed in group}
         asked = len(left)
         try:
             for carried in () if hopeless else together(network, layer, cutter, parts, pixels, method):
                 if cutter.fields is None or agrees(carried, largest):
-                    left.remove(carried.seed)
+                    left.discard(carried.seed)
                     yield carried
         except BadModel:
             # A network that takes no image of this size; or one with an operation that cannot be replayed, which the
@@ -160,10 +176,6 @@ def carry_back(
                 raise
         missed += left
         hopeless = len(left) == asked
-    if missed and cutter.fields is not None:
-        whole = Cutter(cutter.size, (1, 1), cutter.size, None)
-        for parts, pixels in batches(whole, missed, images, room):
-            yield from together(network, layer, whole, parts, pixels, method)
 
 
 def agrees(carried: Carried, largest: float) -> bool:
@@ -177,11 +189,11 @@ Part = tuple[int, Span, Span]
 
 
 def batches(
-    cutter: Cutter, seeds: Sequence[Seed], images: Images, room: int
+    cutter: Cutter, seeds: Sequence[Seed], images: Images
 ) -> Iterator[tuple[dict[Part, list[Seed]], UInt8[np.ndarray, "part height width channel"]]]:
     """Parts of one size with their seeds, those with the most seeds first, so that few wait for others.
 
-    Together they have ``room`` pixels at the most, or are one part.
+    Together they have ``PIXELS`` pixels at the most, or are one part.
     """
     parts: dict[Part, list[Seed]] = {}
     for seed in seeds:
@@ -199,7 +211,7 @@ def batches(
         sizes.setdefault((pixels.shape[0], pixels.shape[1]), []).append(part)
     for (height, width), same in sizes.items():
         same.sort(key=lambda part: -len(parts[part]))
-        count = min(max(room // (height * width), 1), MOST_AT_ONCE)
+        count = min(max(PIXELS // (height * width), 1), MOST_AT_ONCE)
         for first in range(0, len(same), count):
             some = same[first : first + count]
             yield {part: parts[part] for part in some}, np.stack([cut[part] for part in some])
@@ -214,7 +226,12 @@ def together(
     method: str,
 ) -> Iterator[Carried]:
     """Carry back the seeds of parts of one size: one forward pass, then one of each part at a time."""
-    x = normalise(pixels, network.preprocessing, device=network.device, dtype=network.dtype).requires_grad_()
+    # channels_last: two thirds of the time on a CPU. What comes after the convolutions may rely on the usual order.
+    stops = layer is not None and layer.calls == 1 and layer.output_size is not None
+    order = torch.channels_last if stops else torch.contiguous_format
+    x = normalise(
+        pixels, network.preprocessing, device=network.device, dtype=network.dtype, memory_format=order
+    ).requires_grad_()
     maps = forward(network, x, layer, method)
     rounds = max(map(len, parts.values()))
     for turn in range(rounds):

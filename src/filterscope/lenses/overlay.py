@@ -36,6 +36,17 @@ def averaged(maps: Float[np.ndarray, "unit row column"], size: Pair) -> Float[np
     return np.asarray(across[0] @ maps @ across[1].T, np.float32)
 
 
+def weighed(
+    rows: Float[np.ndarray, "new_row row"],
+    values: Float[np.ndarray, "row column colour"],
+    columns: Float[np.ndarray, "new_column column"],
+) -> Float[np.ndarray, "new_row new_column colour"]:
+    """A picture of several colours by the weights of `shares` along both axes."""
+    # Colour by colour in one piece: a product over the axes as they lie takes thirty times as long.
+    planes = np.ascontiguousarray(np.moveaxis(values, -1, 0))
+    return np.asarray(np.moveaxis(rows @ planes @ columns.T, 0, -1), np.float32)
+
+
 def no_larger(size: Pair, side: int) -> Pair:
     """The size, both sides made smaller by one factor so that the longer is at most ``side``.
 

@@ -15,7 +15,7 @@ from filterscope.errors import FilterscopeError
 from filterscope.images import stream
 from filterscope.lenses.cones import Carried, Seed, carry_back
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
-from filterscope.lenses.overlay import shares
+from filterscope.lenses.overlay import shares, weighed
 from filterscope.lenses.patches import Field, Patches, clipped, field_box, fields, view
 from filterscope.lenses.scan import needed_images
 from filterscope.lenses.tiles import OUTSIDE, Span, full_colour, signed_colour
@@ -165,7 +165,7 @@ def drawn(
         weights.append(shares((start, stop), count, (0, side), side))
         edges = [margin + (min(max(edge, 0), extent) - box[0]) * scale for edge in box]
         inside.append(shares((edges[0], edges[1]), 1, (0, side), side)[:, 0] if edges[1] > edges[0] else np.zeros(side))
-    picture = np.einsum("yh,xw,hwc->yxc", *weights, values, optimize=True).astype(np.float32)
+    picture = weighed(weights[0], values, weights[1])
     shown = (inside[0] > 0.5)[:, None] & (inside[1] > 0.5)
     # Of enlarged pixels the values themselves are measured, of averaged ones the averages.
     full = full_colour(within(values, carried, rows, columns, size) if scale >= 1 else picture[shown])

@@ -1,11 +1,10 @@
 """The network as it is for one image: the affine model W x + b, and the proof that it is equal."""
 
-import base64
-import copy
 import html
-import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,81 +13,26 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from filterscope.ascent.objectives import class_number
 from filterscope.errors import BadImages, BadModel, FilterscopeError, UnknownName
 from filterscope.images import Preprocessing, decode, fit
 from filterscope.images.tensors import normalise
-from filterscope.model import Gates, Network, Outputs, load, record, replay, tap
-from filterscope.model.gate_weights import MEMORY_LIMIT, Select, Store, bias_of, columns_by_probing, rows_by_backward
-from filterscope.model.gates import WHOLE
-from filterscope.model.layers import units_last
-from filterscope.model.running import one_line
+from filterscope.lenses.activations import as_html
+from filterscope.lenses.goal import Goal, Position, goal_of
+from filterscope.lenses.proof import Proof, proof_of
+from filterscope.lenses.tiles import enlarged
+from filterscope.lenses.weight_pictures import WeightPictures, weight_pictures
+from filterscope.model import Network, load
+from filterscope.model.gate_weights import MEMORY_LIMIT, Store, bias_of, columns_by_probing, rows_by_backward
 
-Position = Literal["max", "centre", "mean"] | tuple[int, int]
-"""Where a unit that has a map is explained: its largest value, the middle, the mean over the map, or (row, column)."""
+Watch = Callable[[int, int], None]
+"""Told how many outputs (or pixels) of W are done, and of how many."""
 
-TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
-"""Largest difference, relative to the largest output, that counts as equal."""
-
-COARSE = 0.05
-"""The same for float16 and bfloat16."""
-
-PROVEN = 8
-"""So many outputs' W is computed in float64 as well, evenly spread over all of them."""
-
-CHANGED = 0.01
-"""A slope that differs by more between two precisions is a gate that flipped."""
-
-SHOWN = 5
-"""Outputs shown in a notebook."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """How far the reconstruction is from the network, measured; differences are relative to the largest output.
-
-    ``table`` has a row for each output: the network's answer and W x + b, in the network's own precision; and both in
-    float64 (NaN where W was not computed in float64).
-    """
-
-    table: pd.DataFrame = field(repr=False)
-    precision: str
-    absolute: float
-    relative: float
-    absolute64: float
-    relative64: float
-    gated64: float
-    """The network and its gated self on the image, all outputs, in float64."""
-    gates: int
-    """How many single ReLUs and their like there are."""
-    near_zero: int
-    """How many of them sit so near zero that rounding could flip them."""
-    flipped: int
-    """How many of them are different in float64."""
-    elsewhere64: float
-    """W x + b and the gated network on other images, in float64: an affine map is the same everywhere."""
-    original_elsewhere64: float
-    """W x + b and the network itself on the same images: only a network that is affine agrees."""
-    tolerance: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether W x + b is the network on its image, and the gated network everywhere."""
-        exact = TOLERANCE[torch.float64]
-        return self.relative <= self.tolerance and max(self.relative64, self.gated64, self.elsewhere64) <= exact
-
-    def __str__(self) -> str:
-        return "\n".join(
-            (
-                f"W x + b and the network: largest relative difference {self.relative:.2g} in {self.precision}, "
-                f"{self.relative64:.2g} in float64: {'equal' if self.ok else 'NOT EQUAL'}",
-                f"gates: {self.gates:,}, of them {self.near_zero:,} near zero, {self.flipped:,} different in float64",
-                f"on other images: {self.elsewhere64:.2g} from the gated network, "
-                f"{self.original_elsewhere64:.2g} from the network itself",
-            )
-        )
+SHOWN, SHOWN_SIDE = 5, 112
+"""Outputs shown in a notebook, and the longer side of a small picture."""
 
 
 class Reconstruction(nn.Module):
@@ -109,12 +53,15 @@ class Reconstruction(nn.Module):
         bias: Float[Tensor, "output"],
         image: Float[Tensor, "channel height width"],
         names: Sequence[str],
+        preprocessing: Preprocessing | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
         self.register_buffer("image", image)
         self.names = tuple(names)
+        self.preprocessing = preprocessing
+        """How pixels become what it takes; None: not known."""
         self.positions: tuple[tuple[int, int] | None, ...] = (None,) * len(self.names)
         """(row, column) of each output on its layer's map; None: it has no map, or the mean was taken."""
         self._proof: Proof | None = None
@@ -148,9 +95,82 @@ class Reconstruction(nn.Module):
 
     def share(self) -> pd.DataFrame:
         """How much of each output comes from W x, and how much from b."""
-        from_pixels = self(self.image)[0] - self.bias
+        from_pixels = torch.nn.functional.linear(self.image.flatten(), self.weight.flatten(1))
         columns = {"from_pixels": from_pixels.tolist(), "from_bias": self.bias.tolist()}
         return pd.DataFrame(columns, index=pd.Index(self.names, name="output"))
+
+    def pictures(self, outputs: Iterable[int | str] | None = None) -> WeightPictures:
+        """W and W x of some outputs (None: all) as pictures, in true colours.
+
+        Raises:
+            UnknownName: if there is no such output.
+        """
+        rows = [self._number(output) for output in (range(len(self.names)) if outputs is None else outputs)]
+        names = [self.names[row] for row in rows]
+        return weight_pictures(self.weight[rows], self.bias[rows], self.image, names, self.preprocessing)
+
+    def _number(self, output: int | str) -> int:
+        """Where an output stands, by that number or by its name."""
+        if isinstance(output, int) and 0 <= output < len(self.names):
+            return output
+        if output not in self.names:
+            raise UnknownName.of("output", str(output), self.names, "only outputs that were reconstructed are here")
+        return self.names.index(str(output))
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write it as safetensors: weight, bias and image; names, positions and preprocessing as JSON in the metadata.
+
+        Raises:
+            FilterscopeError: if the file is there already, or the disk has no room for it.
+        """
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise FilterscopeError(f"{str(path)!r} is there already; give another path, or overwrite=True")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size, free = self.weight.numel() * self.weight.element_size(), shutil.disk_usage(path.parent).free
+        if size > free:
+            raise FilterscopeError(
+                f"the model takes {size / 2**30:.1f} GiB and {str(path.parent)!r} has {free / 2**30:.1f} left; "
+                "choose fewer units, or another path"
+            )
+        known: dict[str, Any] = {"names": self.names, "positions": self.positions}
+        if self.preprocessing is not None:
+            known["preprocessing"] = asdict(self.preprocessing)
+        unfinished = path.with_name(path.name + ".part")
+        try:
+            tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+            # The library makes files that only their owner can read: this one is to be like any other.
+            unfinished.touch()
+            mode = unfinished.stat().st_mode
+            save_file(tensors, unfinished, {name: json.dumps(value) for name, value in known.items()})
+            unfinished.chmod(mode)
+            unfinished.replace(path)
+        except OSError as error:
+            raise FilterscopeError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Reconstruction":
+        """Read what ``save`` wrote. The proof is not in the file.
+
+        Raises:
+            FilterscopeError: if the file is no such one.
+        """
+        try:
+            with safe_open(path, "pt") as file:
+                weight, bias, image = (file.get_tensor(name) for name in ("weight", "bias", "image"))
+                known = {name: json.loads(value) for name, value in (file.metadata() or {}).items()}
+            positions, names = known["positions"], known["names"]
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise FilterscopeError(f"{str(path)!r} holds no reconstruction: {error}") from error
+        told = known.get("preprocessing")
+        if told is not None:
+            lists = {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
+            told = Preprocessing(**{**told, **lists})
+        model = cls(weight, bias, image, names, told)
+        model.positions = tuple(None if place is None else (place[0], place[1]) for place in positions)
+        return model
 
     def extra_repr(self) -> str:
         """What a module shows of itself."""
@@ -158,15 +178,20 @@ class Reconstruction(nn.Module):
 
     def _repr_html_(self) -> str:
         strongest = torch.argsort(self(self.image)[0], descending=True)[:SHOWN].tolist()
-        cells = []
-        for number in strongest:
-            for title, values in (("W", self.weight[number]), ("W x", self.weight[number] * self.image)):
-                name = html.escape(f"{self.names[number]}: {title}")
-                cells.append(f'<figure style="display:inline-block"><img alt="{name}" src="{_picture(values)}">')
-                cells.append(f"<figcaption>{name}</figcaption></figure>")
+        pictures = self.pictures(strongest)
+        smooth = pictures.smoothed()
+        factor = max(1, SHOWN_SIDE // max(self.weight.shape[2:]))
+        rows = []
+        for title, drawn in (("W", pictures.weights()), ("W x, smoothed, over the image", smooth.over_image())):
+            cells = [
+                f"<td>{as_html(enlarged(tile, factor), f'{name}: {title}')}<br>{html.escape(name)}</td>"
+                for tile, name in zip(drawn.pictures, pictures.names, strict=True)
+            ]
+            rows.append(f"<tr><th>{title}<br>full colour: {drawn.full[0]:.2g}</th>{''.join(cells)}</tr>")
         told = html.escape(str(self._proof)) if self._proof else "not proven"
-        return f"<div>{''.join(cells)}<p>Red raises the output, blue lowers it; each picture has its own scale.</p>" + (
-            f"<pre>{told}</pre></div>"
+        return (
+            f"<div><table>{''.join(rows)}</table><p>W: mid grey is zero; more of a pixel's colour raises the output. "
+            f"W x: red raises the output, blue lowers it. A row has one scale.</p><pre>{told}</pre></div>"
         )
 
 
@@ -174,13 +199,14 @@ def reconstruct(
     network: Network | nn.Module | str | Path,
     image: Any,
     layer: str | None = None,
-    units: Iterable[int | str] | None = None,
+    units: Iterable[int | str] | str | None = None,
     *,
     position: Position = "max",
     method: Literal["backward", "probing"] = "backward",
     batch: int = 8,
     path: str | Path | None = None,
     prove: bool = True,
+    watch: Watch | None = None,
 ) -> Reconstruction:
     """Make the affine model W x + b that the network is for one image.
 
@@ -194,7 +220,8 @@ def reconstruct(
         image: a tensor (channel, height, width), or a batch of one, preprocessed as the network takes it; or a uint8
             array (height, width, channel), a Pillow image or the path of a file, which are preprocessed here.
         layer: a layer's name, or None for the network's own output. A convolution is read at its pre-activation.
-        units: their indices, at the network's output also class names; None: all.
+        units: their indices, at the network's output also class names; "top5": the five strongest, or any other number
+            of them; None: all.
         position: of units that have a map: ``max`` (each unit's own largest value), ``centre``, ``mean`` over the map,
             or (row, column). Of a layer that is called several times the first call is explained.
         method: ``backward``, or ``probing`` (slow: a forward pass for each pixel; no derivative is used).
@@ -202,9 +229,11 @@ def reconstruct(
         path: a new ``.npy`` file for W, written as it is made. Without one a W of more than 512 MiB goes to a temporary
             file.
         prove: measure the difference from the network, in its own precision and in float64 (which takes a copy of it).
+        watch: told how far it is.
     Raises:
-        BadModel: if something that the network does can be neither replayed nor shown to be affine: it is named.
-        BadImages: for anything but one image of a size that the network takes, without NaN.
+        BadModel: if something that the network does can be neither replayed nor shown to be affine: it is named; if W
+            is not finite.
+        BadImages: for anything but one image of a size that the network takes, without NaN, also in the answer.
         UnknownName: if there is no such layer, unit or class.
         FilterscopeError: if there is no room for W on disk.
     Source: Srinivas, Fleuret (2019), arXiv:1905.00780, for networks of ReLUs; docs/explanation/reconstruction.md.
@@ -215,10 +244,14 @@ def reconstruct(
         raise FilterscopeError(f"a batch is at least 1, not {batch}")
     network = as_network(network, image)
     x = as_input(network, image)
-    goal = _goal(network, x, layer, units, position)
-    model = _affine(goal, x, method, batch, None if path is None else Path(path))
+    goal = goal_of(network, x, layer, units, position)
+    store = Store((len(goal.names), *x.shape[1:]), x.dtype, None if path is None else Path(path), MEMORY_LIMIT)
+    fill(store, goal, x, method, batch, watch)
+    bias = bias_of(goal.gates, goal.select).cpu()
+    model = Reconstruction(store.finish(), bias, x[0].cpu(), goal.names, network.preprocessing)
+    model.positions = goal.positions
     if prove:
-        model._proof = _prove(network.module, goal, model, x, batch)
+        model._proof = proof_of(network.module, goal, model, x, batch)
     return model
 
 
@@ -263,208 +296,16 @@ def as_input(network: Network, image: Any) -> Float[Tensor, "1 channel height wi
     return x
 
 
-@dataclass(frozen=True)
-class _Goal:
-    """What is to be explained: some numbers of one layer's output, and the gates of the way to it."""
-
-    gates: Gates
-    select: Select
-    names: tuple[str, ...]
-    positions: tuple[tuple[int, int] | None, ...]
-
-
-def _goal(
-    network: Network, x: Tensor, layer: str | None, units: Iterable[int | str] | None, position: Position
-) -> _Goal:
-    described = None if layer is None else network.layer(layer)
-    name = WHOLE if described is None else described.observed
-    calls = None if described is None else {name: network.layer(name).calls}
-    gates = record(network.module, x, [name], calls=calls)
-
-    def maps(outputs: Outputs) -> Tensor:
-        output = outputs[name]
-        output = output if isinstance(output, Tensor) else output[0]
-        return _as_map(output) if described is None else units_last(output, described)
-
-    recorded = maps(gates.outputs)
-    if recorded.ndim != 4 or len(recorded) != 1:
-        raise BadModel(
-            f"{layer or 'the network'!r} gives {tuple(recorded.shape)}, not units of one image; choose another"
-        )
-    chosen = _chosen(network, layer, units, recorded.shape[-1])
-    places = _places(recorded[0][..., chosen], position)
-
-    def select(outputs: Outputs) -> Tensor:
-        picked = maps(outputs)[..., chosen].flatten(1, 2)
-        return picked.mean(1) if places is None else picked[:, places, torch.arange(len(chosen))]
-
-    height, width = recorded.shape[1:3]
-    where = [None if height * width == 1 else divmod(place, width) for place in places or ()]
-    names = tuple(_label(network, layer, unit) for unit in chosen)
-    return _Goal(gates, select, names, tuple(where) or (None,) * len(chosen))
-
-
-def _as_map(output: Tensor) -> Tensor:
-    """The network's own output as (image, row, column, unit)."""
-    if output.ndim < 2:
-        raise BadModel(f"the network gives {tuple(output.shape)}, not (image, output); choose a layer")
-    output = output.movedim(1, -1)
-    return output[:, None, None] if output.ndim == 2 else output[:, None] if output.ndim == 3 else output
-
-
-def _label(network: Network, layer: str | None, unit: int) -> str:
-    if layer is not None:
-        return f"{layer}:{unit}"
-    return network.classes[unit] if unit < len(network.classes) else str(unit)
-
-
-def _chosen(network: Network, layer: str | None, units: Iterable[int | str] | None, count: int) -> list[int]:
-    """The units by number."""
-    if units is None:
-        return list(range(count))
-    chosen = [class_number(network, unit) if layer is None else unit for unit in units]
-    for unit in chosen:
-        if not isinstance(unit, int) or isinstance(unit, bool) or not 0 <= unit < count:
-            raise UnknownName(f"no unit {unit!r} of {layer or 'the output'!r}; it has the units 0 to {count - 1}")
-    if not chosen:
-        raise UnknownName("no unit was given; give their numbers, or None for all")
-    return [int(unit) for unit in chosen]
-
-
-def _places(values: Float[Tensor, "row column unit"], position: Position) -> list[int] | None:
-    """Where each unit is explained, counted in reading order; None: the mean over all places."""
-    height, width, units = values.shape
-    if position == "mean":
-        return None
-    if position == "max":
-        return [int(place) for place in values.flatten(0, 1).argmax(0)]
-    if position == "centre":
-        return [height // 2 * width + width // 2] * units
-    if isinstance(position, str) or len(position) != 2:
-        raise FilterscopeError(f"a position is max, centre, mean or (row, column), not {position!r}")
-    row, column = position
-    if not (0 <= row < height and 0 <= column < width):
-        raise FilterscopeError(f"no position {position}; the map has rows 0 to {height - 1}, columns 0 to {width - 1}")
-    return [row * width + column] * units
-
-
-def _affine(goal: _Goal, x: Tensor, method: str, batch: int, path: Path | None) -> Reconstruction:
-    """Make W and b."""
-    store = Store((len(goal.names), *x.shape[1:]), x.dtype, path, MEMORY_LIMIT)
-    if method == "backward":
-        for first, rows in rows_by_backward(goal.gates, goal.select, x, batch):
-            store.put_rows(first, rows)
-    else:
-        for first, columns in columns_by_probing(goal.gates, goal.select, x, batch):
-            store.put_columns(first, columns)
-    bias = bias_of(goal.gates, goal.select).cpu()
-    model = Reconstruction(store.finish(), bias, x[0].cpu(), goal.names)
-    model.positions = goal.positions
-    return model
-
-
-def _prove(module: nn.Module, goal: _Goal, model: Reconstruction, x: Tensor, batch: int) -> Proof:
-    """Measure the reconstruction against the network itself, which runs as ever."""
-    gates = goal.gates
-    original = goal.select(_plain(module, gates, x))[0].cpu().double()
-    reconstructed = model(x.cpu())[0].double()
-    exact = _double(module)
-    x64 = x.double()
-    gates64 = record(exact, x64, gates.layers, calls=gates.calls)
-    original64 = goal.select(_plain(exact, gates, x64))[0]
-    gated64 = goal.select(replay(gates64, x64))[0]
-    count = len(goal.names)
-    some = sorted({round(step * (count - 1) / max(PROVEN - 1, 1)) for step in range(min(PROVEN, count))})
-
-    def select(outputs: Outputs) -> Tensor:
-        return goal.select(outputs)[:, some]
-
-    weight = torch.cat([rows for _, rows in rows_by_backward(gates64, select, x64, batch)]).flatten(1)
-    bias = bias_of(gates64, select)
-
-    def affine(images: Tensor) -> Tensor:
-        return torch.nn.functional.linear(images.flatten(1), weight, bias)
-
-    reconstructed64 = affine(x64)[0]
-    others = _others(x64)
-    there = affine(torch.cat(others))
-    gated = torch.cat([select(replay(gates64, other)) for other in others])
-    itself = torch.cat([select(_plain(exact, gates, other)) for other in others])
-    absolute, relative = difference(reconstructed, original)
-    absolute64, relative64 = difference(reconstructed64, original64[some])
-    spread = torch.full_like(original64, torch.nan)
-    spread[some] = reconstructed64
-    columns = {
-        "original": original.numpy(),
-        "reconstructed": reconstructed.numpy(),
-        "original64": original64.cpu().numpy(),
-        "reconstructed64": spread.cpu().numpy(),
-    }
-    return Proof(
-        table=pd.DataFrame(columns, index=pd.Index(goal.names, name="output")),
-        precision=str(x.dtype).removeprefix("torch."),
-        absolute=absolute,
-        relative=relative,
-        absolute64=absolute64,
-        relative64=relative64,
-        gated64=difference(gated64, original64)[1],
-        gates=gates.count,
-        near_zero=gates.near_zero,
-        flipped=_flipped(gates, gates64),
-        elsewhere64=difference(there, gated)[1],
-        original_elsewhere64=difference(there, itself)[1],
-        tolerance=TOLERANCE.get(x.dtype, COARSE),
-    )
-
-
-def difference(given: Tensor, wanted: Tensor) -> tuple[float, float]:
-    """The largest absolute difference, and the same relative to the largest value that is wanted.
-
-    Relative to each value for itself it would say nothing where a value is near zero.
-    """
-    absolute = float((given - wanted).abs().max())
-    largest = float(wanted.abs().max())
-    return absolute, absolute / largest if largest else absolute
-
-
-def _plain(module: nn.Module, gates: Gates, x: Tensor) -> Outputs:
-    """What the network itself puts out."""
-    with torch.no_grad(), tap(module, gates.layers, stop=gates.calls is not None, calls=gates.calls) as read:
-        return read(x)
-
-
-def _double(module: nn.Module) -> nn.Module:
-    """A copy in float64, or the module itself if it is."""
-    own = [*module.parameters(), *module.buffers()]
-    if all(tensor.dtype == torch.float64 for tensor in own if tensor.is_floating_point()):
-        return module
-    try:
-        return copy.deepcopy(module).double()
-    except Exception as error:
-        raise BadModel(
-            f"the network cannot be copied for a proof in float64 ({one_line(error)}); use prove=False"
-        ) from error
-
-
-def _others(x: Tensor) -> list[Tensor]:
-    """Images that the gates were not made for: the same one mirrored and darkened, and noise."""
-    noise = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(0)).to(x.device)
-    return [0.7 * x.flip(-1), noise]
-
-
-def _flipped(gates: Gates, gates64: Gates) -> int:
-    pairs = zip(gates.rectifiers, gates64.rectifiers, strict=True)
-    return sum(int(((one.slope.double() - two.slope.double()).abs() > CHANGED).sum()) for one, two in pairs)
-
-
-def _picture(values: Float[Tensor, "channel height width"]) -> str:
-    """The sum over the channels, red above zero and blue below, as a PNG to put into a page."""
-    summed = values.double().sum(0)
-    signed = (summed / summed.abs().max().clamp(min=torch.finfo(torch.float64).tiny)).numpy()
-    faint = 1 - np.abs(signed)
-    red, blue = np.where(signed > 0, 1.0, faint), np.where(signed < 0, 1.0, faint)
-    pixels = (255 * np.stack([red, faint, blue], axis=-1)).astype(np.uint8)
-    factor = max(1, 112 // max(pixels.shape[:2]))
-    buffer = io.BytesIO()
-    Image.fromarray(pixels.repeat(factor, 0).repeat(factor, 1)).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def fill(store: Store, goal: Goal, x: Tensor, method: str, batch: int, watch: Watch | None) -> None:
+    """Make W, row by row or column by column."""
+    total = len(goal.names) if method == "backward" else x.numel()
+    ways = {"backward": (rows_by_backward, store.put_rows, 0), "probing": (columns_by_probing, store.put_columns, 1)}
+    make, put, axis = ways[method]
+    done = 0
+    for first, part in make(goal.gates, goal.select, x, batch):
+        if not bool(torch.isfinite(part).all()):
+            raise BadModel("W is not finite: somewhere the network divides by zero, or its values are too large")
+        put(first, part)
+        done += part.shape[axis]
+        if watch:
+            watch(done, total)

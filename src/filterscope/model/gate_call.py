@@ -34,6 +34,9 @@ PLAIN = {
 IN_PLACE = ("iadd", "isub", "imul", "itruediv", "idiv", "ipow", "setitem")
 """Python's operators that change their left side."""
 
+PLAIN_KINDS = (Tensor, int, float, bool, str, type(None))
+"""What holds no parameter."""
+
 FIRST = ("input", "self")
 SECOND = ("other", "exponent", "mat2", "vec2")
 
@@ -96,11 +99,16 @@ class Call:
 
 def is_active(value: Any) -> bool:
     """Whether a value depends on the image; what depends on weights alone is cut off from them while gates are used."""
+    # Asked of every argument of every call: most are plain tensors, and Parameter's own check is slow.
+    if type(value) is Tensor:
+        return value.requires_grad
     return isinstance(value, Tensor) and value.requires_grad and not isinstance(value, torch.nn.Parameter)
 
 
 def without_weights(value: Any) -> Any:
     """The same arguments, parameters cut off: only the image is followed, and no gradient of a weight is computed."""
+    if type(value) in PLAIN_KINDS:
+        return value
     if isinstance(value, torch.nn.Parameter):
         return value.detach()
     if isinstance(value, list):
