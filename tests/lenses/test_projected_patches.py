@@ -158,3 +158,35 @@ def test_methods_are_checked():
         BackProjections(("guidd",))
     with pytest.raises(FilterscopeError, match="no method was given"):
         BackProjections(())
+
+
+class Straight(torch.autograd.Function):
+    """A ReLU with a backward pass of its own."""
+
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(context, gradient):
+        (x,) = context.saved_tensors
+        return gradient * (x > 0)
+
+
+class Custom(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(Straight.apply(self.first(x)))
+
+
+def test_where_gates_cannot_be_replayed_the_gradient_is_shown_and_said_so(tmp_path):
+    atlas = fs.inspect(network_of(Custom), PHOTOS, tmp_path / "a.atlas", lenses=["patches", BackProjections()])
+    methods = {(one.layer, one.method) for one in atlas.records(BackProjection)}
+    # The layer before the custom function can be replayed.
+    assert methods == {("first", "guided"), ("last", "gradient")}
+    titles = {one.title for one in atlas.records(Sheet) if one.lens.startswith("backprojections")}
+    assert titles == {"first: back-projections, guided", "last: back-projections, gradient"}

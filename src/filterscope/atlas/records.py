@@ -268,11 +268,13 @@ class EffectiveKernel(Record):
     """The mean of a unit's W over images: the one linear filter of pixels that comes nearest to what it does.
 
     W is that of the unit's exact affine model, at its strongest position in each of ``images`` images, laid over each
-    other by receptive field. ``linearity`` is |mean W|^2 / mean |W|^2: 1 where one filter describes the unit, and no
-    less than 1 / images, which images that have nothing in common would give. ``size`` is the receptive field's, or the
-    image's. ``values``: the kernel as little-endian float16 (channel, height, width), averaged over equal parts where
-    the field is larger, times ``peak``, its largest absolute value; in pre-activation per pixel value, where 1 is the
-    way from black to white.
+    other by receptive field; a pixel that an image does not have does not count for it. ``linearity`` is |mean W|^2 /
+    mean |W|^2: 1 where one filter describes the unit. Images whose W have nothing in common would give ``floor``, 1 /
+    images or a little more, and W that cancel each other less (both null: W is zero, or there is one image). ``size``
+    is the receptive field's, at most twice the image's, or where all of the image is seen the image's. ``values``: the
+    kernel as little-endian float16 (channel, height, width), colours in the order RGB, averaged over equal parts where
+    ``size`` is larger, times ``peak``, its largest absolute value; in pre-activation per pixel value, where 1 is the
+    way from black to white. Where fewer than half of the images have the pixel it fades to zero.
     """
 
     table: ClassVar[str] = "effective_kernel"
@@ -281,7 +283,8 @@ class EffectiveKernel(Record):
     layer: str
     unit: int
     images: int
-    linearity: float
+    linearity: float | None
+    floor: float | None
     size: Pair
     channels: int
     height: int

@@ -18,6 +18,8 @@ MODEL_HELP = (
     "or a folder with model.toml."
 )
 
+LENS_NAMES = "kernels, patches, backprojections, effective_kernels, optima, classes, activations"
+
 
 def inspect(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
@@ -36,7 +38,7 @@ def inspect(
     ] = None,
     lens: Annotated[
         list[str] | None,
-        typer.Option("--lens", help="kernels, patches, optima, classes, activations; may be repeated. Default: all."),
+        typer.Option("--lens", help=f"{LENS_NAMES}; may be repeated. Default: all."),
     ] = None,
     patches: Annotated[int, typer.Option(min=1, max=100, help="Strongest patches per unit.")] = 9,
     tile: Annotated[
@@ -45,6 +47,22 @@ def inspect(
     kernel_scale: Annotated[
         str, typer.Option(metavar="layer|unit", help="What full colour of a kernel stands for.")
     ] = "unit",
+    back_projection: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--back-projection",
+            metavar="METHOD",
+            help="Of the patches: guided, deconvnet, gradient or 'gradient x input'; may be repeated. Default: guided.",
+        ),
+    ] = None,
+    map_image: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map-image",
+            metavar="IMAGE",
+            help="Name or number of an image whose activation maps are kept; may be repeated. Default: of each class.",
+        ),
+    ] = None,
     preset: Annotated[
         str,
         typer.Option(
@@ -72,8 +90,9 @@ def inspect(
 ) -> None:
     """Look at every unit of every layer and keep what is seen in an atlas.
 
-    Kernels, activation statistics over the images, the strongest real patches of every unit, and its optimum: the image
-    that it would love to see. For every class such an image too, and the units that speak for it. The activation maps
+    Kernels, activation statistics over the images, the strongest real patches of every unit and what in them it answers
+    to, the one linear filter of pixels that comes nearest to what it does, and its optimum: the image that it would
+    love to see. For every class such an image too, and the units that speak for it. The activation maps
     of a dozen images. With a picture sheet per layer and lens. Interrupted, it goes on where it was; run again, it does
     nothing.
 
@@ -89,7 +108,9 @@ def inspect(
         lens,
         images is not None,
         patches={"count": patches, "tile": tile},
+        backprojections={"methods": tuple(back_projection)} if back_projection else {},
         kernels={"scale": kernel_scale},
+        activations={"chosen": tuple(int(one) if one.isdecimal() else one for one in map_image or ())},
         optima={"preset": preset, "steps": steps, "seeds": seeds, "seed": seed, "order": order},
         classes={"classes": tuple(classes) if classes else None, "preset": preset, "steps": steps, "seed": seed},
     )

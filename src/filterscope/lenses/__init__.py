@@ -1,6 +1,7 @@
 """Ways of looking: each turns a network (and images) into records and pictures."""
 
 from filterscope.lenses.classes import Classes as Classes
+from filterscope.lenses.effective_kernel import EffectiveKernels as EffectiveKernels
 from filterscope.lenses.kept_maps import Activations as Activations
 from filterscope.lenses.kernels import Kernels as Kernels
 from filterscope.lenses.lens import Lens as Lens

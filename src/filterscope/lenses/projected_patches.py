@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
 from filterscope.atlas.records import BackProjection, Card, Layer, Pair, Patch, Picture, Result, Sheet, Task
-from filterscope.errors import FilterscopeError
+from filterscope.errors import BadModel, FilterscopeError
 from filterscope.images import stream
 from filterscope.lenses.cones import Carried, Seed, carry_back
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
@@ -19,10 +19,13 @@ from filterscope.lenses.overlay import shares, weighed
 from filterscope.lenses.patches import Field, Patches, clipped, field_box, fields, view
 from filterscope.lenses.scan import needed_images
 from filterscope.lenses.tiles import OUTSIDE, Span, full_colour, signed_colour
-from filterscope.lenses.way_back import METHODS, as_picture, check_method
+from filterscope.lenses.way_back import METHODS, WAYS, as_picture, check_method
 
 UNITS_A_TASK = 64
 """What a run that is killed loses at most."""
+
+INSTEAD = "gradient"
+"""What is made where the network does something that cannot be replayed."""
 
 SHOWN = {
     "gradient": "Gradient: what a little more of each colour would do",
@@ -122,6 +125,20 @@ class CarryPatches:
 
     def __call__(self, bench: Workbench) -> Result:
         """Pictures and records, packed for the sheet."""
+        found, note = [], ""
+        try:
+            found = list(self.carried(bench, self.method))
+        except BadModel as problem:
+            if WAYS[self.method] is None:
+                raise
+            # What PyTorch differentiates it differentiates: the sheet says what is shown instead, and why.
+            note = f"{self.method} is not possible: {problem}"
+            found = list(self.carried(bench, INSTEAD))
+        bench.tick(len(self.patches) - len(found))
+        return Result(partial=pack(found, note))
+
+    def carried(self, bench: Workbench, method: str) -> Iterator[tuple[BackProjection, NDArray[np.uint8]]]:
+        """Every patch's record and picture."""
         network = bench.network
         source = needed_images(bench)
 
@@ -132,16 +149,12 @@ class CarryPatches:
 
         seeds = {seed_of(patch): patch for patch in self.patches}
         seen = fields(network, self.layer)
-        found = []
-        for carried in carry_back(network, self.layer, seeds, images, self.method):
-            patch = seeds[carried.seed]
-            values = as_picture(carried.gradient[None], carried.part[None], self.method, network.preprocessing)[0]
-            tile, full = drawn(values, carried, seen[patch.call], network.preprocessing.input_size, self.side)
-            record = BackProjection(self.layer.name, patch.unit, patch.rank, self.method, carried.value, full)
-            found.append((record, tile))
+        for one in carry_back(network, self.layer, seeds, images, method):
+            patch = seeds[one.seed]
+            values = as_picture(one.gradient[None], one.part[None], method, network.preprocessing)[0]
+            tile, full = drawn(values, one, seen[patch.call], network.preprocessing.input_size, self.side)
+            yield BackProjection(self.layer.name, patch.unit, patch.rank, method, one.value, full), tile
             bench.tick(1)
-        bench.tick(len(self.patches) - len(found))
-        return Result(partial=pack(found))
 
 
 def seed_of(patch: Patch) -> Seed:
@@ -185,19 +198,20 @@ def within(
     return values[spans[0], spans[1]]
 
 
-def pack(found: Sequence[tuple[BackProjection, NDArray[np.uint8]]]) -> bytes:
-    """Records and tiles as the bytes of an .npz."""
+def pack(found: Sequence[tuple[BackProjection, NDArray[np.uint8]]], note: str) -> bytes:
+    """Records and tiles as the bytes of an .npz, and what has to be said of them."""
     buffer = io.BytesIO()
     records = json.dumps([asdict(record) for record, _ in found])
-    np.savez_compressed(buffer, tiles=np.stack([tile for _, tile in found]), records=np.array(records))
+    tiles = np.stack([tile for _, tile in found]) if found else np.empty((0, 1, 1, 3), np.uint8)
+    np.savez_compressed(buffer, tiles=tiles, records=np.array(records), note=np.array(note))
     return buffer.getvalue()
 
 
-def unpack(data: bytes) -> list[tuple[BackProjection, NDArray[np.uint8]]]:
+def unpack(data: bytes) -> tuple[list[tuple[BackProjection, NDArray[np.uint8]]], str]:
     """The inverse of :func:`pack`."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         records = [BackProjection(**facts) for facts in json.loads(str(arrays["records"]))]
-        return list(zip(records, arrays["tiles"], strict=True))
+        return list(zip(records, arrays["tiles"], strict=True)), str(arrays["note"])
 
 
 @dataclass(frozen=True)
@@ -210,19 +224,26 @@ class DrawBackProjections:
     def __call__(self, bench: Workbench, before: Sequence[bytes]) -> Result:
         """Records and sheet."""
         found: dict[int, list[tuple[BackProjection, NDArray[np.uint8]]]] = {}
+        notes = []
         for data in before:
-            for record, tile in unpack(data):
+            some, note = unpack(data)
+            notes.append(note)
+            for record, tile in some:
                 found.setdefault(record.unit, []).append((record, tile))
+        if not found:
+            return Result()
         for some in found.values():
             some.sort(key=lambda one: one[0].rank)
         cards = tuple(card(unit, found[unit]) for unit in sorted(found))
         records = tuple(record for unit in sorted(found) for record, _ in found[unit])
-        title = f"{self.layer.name}: back-projections, {self.method}"
+        method = records[0].method
+        off = "; off: not above zero" if any(found[unit][0][0].activation <= 0 for unit in found) else ""
         legend = (
-            f"{SHOWN[self.method]}, for the strongest patches of {len(cards)} units. Signed, mid grey is zero; each "
-            "picture by its own strength, 0.5 % of its values are beyond full colour. max: largest pre-activation"
-            f"{'; off: not above zero' if any(found[unit][0][0].activation <= 0 for unit in found) else ''}."
+            f"{SHOWN[method]}, for the strongest patches of {len(cards)} units. Signed, mid grey is zero; each "
+            f"picture by its own strength, 0.5 % of its values beyond full colour. max: largest pre-activation{off}."
+            f"{' ' + notes[0][0].upper() + notes[0][1:] + '.' if notes[0] else ''}"
         )
+        title = f"{self.layer.name}: back-projections, {method}"
         lens = f"{BackProjections.name}.{self.method.replace(' ', '_')}"
         return Result(records, (Picture(self.layer.name, lens, BackProjection.table, title, legend, cards),))
 
