@@ -18,6 +18,7 @@ import filterscope as fs
 from filterscope.ascent import recipes
 from filterscope.atlas.ledger import DATABASE
 from filterscope.errors import BadAtlas, BadImages, BadModel, UnknownName
+from filterscope.inspection import LENSES
 from filterscope.lenses import optima, scan
 
 TABLES = (
@@ -93,7 +94,7 @@ def test_interrupted_after_any_task_and_resumed_equals_uninterrupted(network, ph
     fs.inspect(network, photos, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
     tasks = len(expected["task"])
-    assert tasks == 2 + 4 + 2 + 1 + 2 * (2 + 1) + 3
+    assert tasks == 2 + 4 + 2 + 1 + 2 * (2 + 1) + 3 + 2 * (1 + 1) + 2 * (1 + 1)
     for after in range(1, tasks + 1):
         with pytest.raises(Killed):
             fs.inspect(network, photos, tmp_path / f"cut{after}", watcher=Assassin(after))
@@ -160,7 +161,7 @@ def test_run_again_it_does_nothing(network, photos, tmp_path):
 def test_images_may_come_later_and_other_ones_are_refused(network, photos, tmp_path):
     fs.inspect(network, None, tmp_path / "a")
     atlas = fs.inspect(network, photos, tmp_path / "a")
-    assert set(atlas.lenses()) == {"kernels", "patches", "optima", "classes", "activations"}
+    assert set(atlas.lenses()) == set(LENSES)
     with pytest.raises(BadAtlas, match="other images"):
         fs.inspect(network, photos[:20], tmp_path / "a")
     assert len(fs.inspect(network, photos[:20], tmp_path / "a", force=True).images()) == 20

@@ -256,3 +256,22 @@ def test_squeezenet_agrees_with_plain_hooks_on_photographs(shared, tmp_path):
             assert patch.activation == pytest.approx(peaks[:, patch.unit].max().item(), rel=1e-3)
             assert maps[patch.image, patch.unit, patch.y, patch.x].item() == pytest.approx(patch.activation, rel=1e-3)
     assert json.loads(atlas.runs().settings[0])["patches"]["count"] == 9
+
+
+class Viewed(nn.Module):
+    """A view before the head, which only the usual order in memory allows; one convolution is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.head = nn.Linear(3 * 24 * 32, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.conv(torch.relu(self.conv(x))))
+        return self.head(x.view(x.size(0), -1))
+
+
+@pytest.mark.parametrize("layers", [["conv"], ["head"]])
+def test_a_network_that_relies_on_the_order_in_memory_is_scanned(photos, tmp_path, layers):
+    network = fs.Network(Viewed(), fs.Preprocessing((24, 32)))
+    assert inspected(network, photos, tmp_path, layers=layers).records(Patch)

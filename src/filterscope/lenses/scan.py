@@ -88,10 +88,24 @@ class Scanner:
         # How often a module is called may depend on the image: where one is called again, the pass goes to its end.
         stop = all(count == 1 for count in calls.values())
         self.tap = tap(bench.network.module, list(self.by_module), calls=calls, stop=stop)
+        self.ends_at_a_map = stop and all(layer.output_size is not None for layer in layers)
 
     def __enter__(self) -> "Scanner":
         self.read = self.tap.__enter__()
+        # channels_last: half the time of the convolutions on a CPU, and the reductions then run along the channels.
+        self.order = torch.channels_last
+        if not self.ends_at_a_map and not self.takes(torch.channels_last):
+            self.order = torch.contiguous_format
         return self
+
+    def takes(self, order: torch.memory_format) -> bool:
+        """Whether the network runs on images in that order in memory: x.view(...) before a linear layer may not."""
+        try:
+            with torch.no_grad():
+                self.read.visit(self.bench.network.example().contiguous(memory_format=order), lambda *_: None)
+        except RuntimeError:
+            return False
+        return True
 
     def __exit__(self, *error: object) -> None:
         self.tap.__exit__(*error)  # type: ignore[arg-type]
@@ -116,13 +130,12 @@ class Scanner:
                         "broken weights or preprocessing of the network"
                     ) from None
 
-        # channels_last: half the time of the convolutions on a CPU, and the reductions then run along the channels.
         pixels = normalise(
             batch.pixels,
             network.preprocessing,
             device=network.device,
             dtype=network.dtype,
-            memory_format=torch.channels_last,
+            memory_format=self.order,
         )
         # Not inference_mode: a network that keeps a tensor from its forward pass could not be trained afterwards.
         with torch.no_grad():
