@@ -15,7 +15,7 @@ from filterscope.atlas import Identity, open_ledger
 from filterscope.atlas.notebook import fitted
 from filterscope.atlas.records import Layer
 from filterscope.errors import UnknownName
-from small_atlas import LAYERS, Known, small_atlas
+from small_atlas import EVERY_LENS, LAYERS, PATCHES, Known, small_atlas
 
 ODD = "tiny <script>alert('x')</script> & \"co\""
 
@@ -88,6 +88,43 @@ def test_a_unit_shows_optimum_patches_kernel_and_numbers(known):
     ]
     for part in ("11.5", "4.1 %", "21.5", "1.72", "80 %", "2.5", "largest pre-activation in 10 images", "sees 9"):
         assert part in page.words
+
+
+def test_a_unit_shows_what_was_carried_back_from_its_patches_and_its_effective_kernel(tmp_path):
+    known = small_atlas(tmp_path / "a", lenses=EVERY_LENS)
+    unit = known.atlas.unit("features.second:1")
+    page = Page(unit._repr_html_())
+    found = {image["alt"].removesuffix(" of features.second:1"): pixels(image).astype(int) for image in page.images}
+    assert list(found) == [
+        "optimum",
+        "9 strongest patches",
+        "back-projections (deconvnet)",
+        "back-projections (guided)",
+        "kernel, 4 strongest channels",
+        "effective kernel",
+    ]
+    # 9 pixels on a tile of 48, that on 52; the picture is in JPEG.
+    middle = [int((pixel + 0.5) * 52 / 9) for pixel in range(9)]
+    for part, method in enumerate(("deconvnet", "guided")):
+        for rank in (0, 5):
+            shown = found[f"back-projections ({method})"][rank // 3 * 54 :, rank % 3 * 54 :][np.ix_(middle, middle)]
+            made = known.projections["features.second"][1]
+            errors = [np.abs(shown - picture).mean() for picture in made]
+            assert int(np.argmin(errors)) == part * PATCHES + rank
+    assert "0.26" in page.words
+    assert "how far one linear filter of pixels describes it, over 16 images" in page.words
+
+
+def test_back_projections_and_effective_kernels_are_tables_too(tmp_path):
+    atlas = small_atlas(tmp_path / "a", lenses=EVERY_LENS).atlas
+    table = atlas.backprojections("first", 2)
+    assert table["rank"].tolist() == list(range(1, 10)) * 2
+    assert table["method"].tolist() == ["deconvnet"] * 9 + ["guided"] * 9
+    assert table["peak"].tolist()[:2] == [2.5, 12.5]
+    assert list(dict.fromkeys(atlas.backprojections()["layer"])) == ["first", "features.second", "top"]
+    assert atlas.effective_kernels("top")["linearity"].tolist() == [0.25, 0.26, 0.27]
+    with pytest.raises(UnknownName, match="no layer 'frst'"):
+        atlas.backprojections("frst")
 
 
 def test_a_unit_is_a_picture_too(known):

@@ -13,11 +13,12 @@ from filterscope.atlas import Atlas
 from filterscope.atlas.records import Task
 from filterscope.demo.creatures import CLASSES, Creatures
 from filterscope.images import open_images
-from filterscope.lenses import Classes, Optima
+from filterscope.lenses import BackProjections, Classes, Optima
 from filterscope.model import load
 from filterscope.report import write_report
 
 WITH_OPTIMA = ["block1.conv1", "block3.conv2"]
+METHODS = ("guided", "deconvnet")
 WITH_IMAGE = ("bee", "tiger")
 """The classes for which an image is made."""
 FORMS = {"folder": "demo.report", "single file": "demo.html"}
@@ -51,7 +52,8 @@ def atlas(tmp_path_factory) -> Atlas:
     folder = tmp_path_factory.mktemp("page") / "demo.atlas"
     network = load("demo")
     images = open_images(Creatures(42, seed=1), classes=CLASSES)
-    inspection.inspect(network, images, folder, lenses=["kernels", "patches"])
+    inspection.inspect(network, images, folder, lenses=["kernels", "patches", "activations"])
+    inspection.inspect(network, images, folder, lenses=[BackProjections(METHODS)], layers=["block3.conv2"])
     inspection.inspect(network, images, folder, lenses=[Optima(steps=4, seeds=2)], layers=WITH_OPTIMA)
     return inspection.inspect(network, images, folder, lenses=[Classes(WITH_IMAGE, steps=8)])
 

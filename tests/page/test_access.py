@@ -100,7 +100,7 @@ def jumps(visit):
 def test_nothing_jumps_while_a_view_is_loaded(open_page, reports, width):
     visit = open_page(reports["folder"], before=SHIFTS, width=width)
     moved = {}
-    for name in ("overview", "layers", "layer", "filter", "class", "two filters", "two layers"):
+    for name in ("overview", "layers", "layer", "maps", "filter", "class", "two filters", "two layers"):
         visit.page.goto("about:blank")
         visit.page.goto(visit.index.as_uri() + VIEWS[name])
         moved[name] = jumps(visit.settled())

@@ -10,6 +10,7 @@ VIEWS = {
     "layer": "#/block3.conv2",
     "kernels": "#/block3.conv2?tile=kernel",
     "statistics": "#/block3.conv2?tile=statistics&sort=activation_max&where=firing_rate>=0.1",
+    "maps": "#/block3.conv2?tile=map&image=3&scale=layer&sort=image_max",
     "filter": "#/block3.conv2/5",
     "filter without an optimum": "#/block5.conv2/5",
     "classes": "#/~classes",

@@ -16,15 +16,19 @@ from PIL import Image as Pillow
 from filterscope.atlas import Atlas, Identity, open_ledger
 from filterscope.atlas.records import (
     Activation,
+    ActivationMap,
+    BackProjection,
     Card,
     ClassActivation,
     ClassImage,
     Contribution,
+    EffectiveKernel,
     Histogram,
     Image,
     Kernel,
     Label,
     Layer,
+    MapImage,
     Node,
     Optimum,
     Patch,
@@ -73,6 +77,14 @@ def optimum(layer: str, unit: int, seed: int, rank: int, status: str = "converge
     )  # fmt: skip
 
 
+def activation_map(layer: str, image: int, channels: int, size: tuple[int, int]) -> ActivationMap:
+    """Maps of half the size; unit 0 of image 4 does nothing at all."""
+    maps = np.random.default_rng(image).normal(size=(channels, 3, 2)).astype(np.float32)
+    if image == 4:
+        maps[0] = 0
+    return ActivationMap.of(layer, image, maps, size, maps.max((1, 2)) + 1)
+
+
 @dataclass(frozen=True)
 class HandMade:
     """An atlas and what was put into it."""
@@ -107,6 +119,21 @@ def write_hand_made(folder: Path) -> HandMade:
         Histogram: [Histogram("conv1", 1, "image", 0.5, -2, (1, 0, 4, 3))],
         Relation: [Relation("conv1", 0, "response", 1, 0.2), Relation("conv1", 0, "response", 2, 0.9)],
         Patch: patches,
+        BackProjection: [
+            BackProjection("conv1", unit, rank, method, 9.123456 - rank, 0.0123456 * (unit + rank))
+            # Of unit 2 the first patch was not carried back by the second method.
+            for method in ("deconvnet", "guided")
+            for unit in range(3)
+            for rank in (1, 2)
+            if (method, unit, rank) != ("guided", 2, 1)
+        ],
+        EffectiveKernel: [
+            EffectiveKernel("conv1", 0, 16, 0.3456789, 0.0625, (3, 5), 3, 1, 1, 0.25, bytes(6)),
+            EffectiveKernel("conv1", 2, 16, None, None, (3, 5), 3, 1, 1, 0.0, bytes(6)),
+        ],
+        MapImage: [MapImage(number, f"photo {number}.jpg", None) for number in (1, 4)],
+        # Of image 6 there are maps, but it is not in the list yet.
+        ActivationMap: [activation_map("conv1", image, 3, (6, 4)) for image in (1, 4, 6)],
         Kernel: [Kernel("conv1", unit, 1.5 + unit, 0.25, (2, 0, 1, 5, 4)) for unit in range(3)],
         Optimum: optima,
         ClassImage: [ClassImage(5, "eel", 0.98765, 12.3456, 0, 256, 3.0, "converged")],
@@ -116,6 +143,10 @@ def write_hand_made(folder: Path) -> HandMade:
         "patches": np.array([[smooth(10 * unit + rank) for rank in range(2)] for unit in range(3)]),
         "optima": np.array([[smooth(50 + 10 * unit + seed) for seed in range(2)] for unit in range(3)]),
         "kernel": np.array([[noise(10 * unit + number, (6, 10)) for number in range(5)] for unit in range(3)]),
+        "deconvnet": np.array([[smooth(20 + 10 * unit + rank) for rank in range(2)] for unit in range(3)]),
+        "guided": np.array([[smooth(25 + 10 * unit + rank) for rank in range(2)] for unit in range(3)]),
+        "effective": np.array([[smooth(70 + unit, (9, 15))] for unit in range(3)]),
+        "mapped": np.array([[smooth(90 + number, (16, 12))] for number in range(8)]),
         "image": np.array([[smooth(80 + number, (16, 24))] for number in range(8)]),
         "class": np.array([[smooth(99, (20, 20))]]),
     }
@@ -129,6 +160,8 @@ def write_hand_made(folder: Path) -> HandMade:
         # On the sheet the units stand in another order.
         Optimum: sheet("conv1", "optima", Optimum, tiles["optima"][[2, 0, 1]], [2, 0, 1], 2),
         Kernel: sheet("conv1", "kernels", Kernel, tiles["kernel"], [0, 1, 2], 3),
+        EffectiveKernel: sheet("conv1", "effective_kernels", EffectiveKernel, tiles["effective"][[2, 0]], [2, 0], 1),
+        MapImage: sheet("", "activations", MapImage, tiles["mapped"][[1, 4]], [1, 4], 1),
         Image: sheet("", "images", Image, tiles["image"], list(range(8)), 1),
         ClassImage: sheet("", "classes", ClassImage, tiles["class"], [5], 1),
     }
@@ -136,7 +169,13 @@ def write_hand_made(folder: Path) -> HandMade:
         for lens in ("kernels", "patches", "optima", "classes"):
             ledger.begin_lens(lens, lens, {"layers": ["conv1"]})
         run = ledger.begin_run(NETWORK, {}, {})
+        for method in ("deconvnet", "guided"):
+            picture = sheet("conv1", f"backprojections.{method}", BackProjection, tiles[method], [0, 1, 2], 2)
+            carried = tuple(one for one in records[BackProjection] if one.method == method)
+            ledger.commit(Task(method, "backprojections", "", work=Result), Result(carried, (picture,)), 0.1)
         for kind, some in records.items():
+            if kind is BackProjection:
+                continue
             shown = (pictures[kind],) if kind in pictures else ()
             ledger.commit(Task(kind.table, "patches", "", work=Result), Result(tuple(some), shown), 0.1)
         for lens in ("kernels", "patches", "optima", "classes"):

@@ -4,12 +4,13 @@ import base64
 import re
 import statistics
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from filterscope.atlas.records import ClassActivation, ClassImage, Label, Optimum, Patch
+from filterscope.atlas.records import ActivationMap, BackProjection, ClassActivation, ClassImage, Label, Optimum, Patch
 from filterscope.report import write_report
 from filterscope.report.classes import Responses, matched
 from filterscope.report.means import class_selectivity, packed_means
@@ -48,6 +49,10 @@ def test_every_object_has_the_fields_of_its_interface(report):
         "LayerData": [data, report.shards["0/layer-001"]],
         "OptimumInfo": [one for some in data["optima"] for one in some],
         "PatchInfo": [one for some in data["patches"] for one in some],
+        "BackProjections": data["backprojections"],
+        "EffectiveKernelInfo": [one for one in data["effective"] if one],
+        "ActivationMap": report.shards["0/maps-000"],
+        "MapImages": [report.shards["0/map-images"]],
         "HistogramInfo": [data["histograms"][1]["image"]],
         "ClassMeans": [report.shards["0/means-000"]],
         "Images": [report.shards["0/images"]],
@@ -107,6 +112,9 @@ def test_units_without_records_are_there_and_unknown(report):
     assert data["numbers"]["activation_max"] == [-1, 8, 3, None]
     assert data["optima"] == data["patches"] == [[]] * 4
     assert (data["slices"], data["histograms"], data["alike"], data["pictures"]) == (None, None, None, {})
+    assert (data["backprojections"], data["effective"]) == ([], None)
+    assert not report.manifest["layers"][1]["hasMaps"]
+    assert "0/maps-001" not in report.shards
 
 
 def test_patches_speak_of_images_by_their_place(report, hand_made):
@@ -117,6 +125,51 @@ def test_patches_speak_of_images_by_their_place(report, hand_made):
         shown = report.shards["0/layer-000"]["patches"][record.unit][record.rank - 1]
         assert sources[shown["image"]] == f"photo {record.image}.jpg"
         assert shown["box"] == [0, 0, 3, 5]
+
+
+def test_maps_are_those_of_the_atlas_in_their_place(report, hand_made):
+    assert (report.manifest["mapImages"], report.manifest["layers"][0]["hasMaps"]) == (2, True)
+    images, maps = report.shards["0/map-images"], report.shards["0/maps-000"]
+    assert (images["ids"], images["sources"], images["labels"]) == ([1, 4], ["photo 1.jpg", "photo 4.jpg"], [None] * 2)
+    assert [images["ids"][one["image"]] for one in maps] == [1, 4], "those of an image that came later are left out"
+    for shown, record in zip(maps, hand_made.records[ActivationMap], strict=False):
+        values = record.maps()
+        assert shown["size"] == [3, 2]
+        assert shown["scales"] == [pytest.approx(np.abs(row).max(), rel=1e-3) for row in values]
+        assert shown["largest"] == [pytest.approx(row.max() + 1, rel=1e-3, abs=0.02) for row in values]
+        # As the contract says it, without numpy.
+        differences, width = zlib.decompress(base64.b64decode(shown["values"])), shown["size"][1]
+        levels = [sum(differences[at - at % width : at + 1]) for at in range(len(differences))]
+        signed = [(level + 128) % 256 - 128 for level in levels]
+        assert signed == record.levels().ravel().tolist()
+        # Of the whole map, 6 x 4 positions a pixel apart: the first field is centred at 0 + 3 / 2 and -2 + 5 / 2.
+        assert shown["box"] == [1, 0, 7, 4]
+
+
+def test_back_projections_stand_in_the_order_of_their_patches(report, hand_made):
+    data = report.shards["0/layer-000"]
+    assert [one["method"] for one in data["backprojections"]] == ["deconvnet", "guided"]
+    peaks = {(one.method, one.unit, one.rank): one.peak for one in hand_made.records[BackProjection]}
+    for shown in data["backprojections"]:
+        for unit in range(3):
+            expected = [peaks.get((shown["method"], unit, rank)) for rank in (1, 2)]
+            assert shown["peaks"][unit] == [peak and pytest.approx(peak, rel=1e-3) for peak in expected]
+    assert data["backprojections"][1]["peaks"][2][0] is None
+
+
+def test_effective_kernels_tell_their_linearity(report):
+    data = report.shards["0/layer-000"]
+    first = {"images": 16, "linearity": 0.3457, "floor": 0.0625, "size": [3, 5], "peak": 0.25}
+    zero = {"images": 16, "linearity": None, "floor": None, "size": [3, 5], "peak": 0}
+    assert data["effective"] == [first, None, zero]
+    assert data["numbers"]["linearity"] == [0.3457, None, None]
+    assert {"id": "linearity", "kind": "correlation"} in report.manifest["columns"]
+
+
+def test_maps_do_not_burden_the_first_view(report):
+    values = [one["values"] for one in report.shards["0/maps-000"]]
+    first = str([report.shards["index"], report.shards["0/layer-000"]])
+    assert not any(value in first for value in values)
 
 
 def test_layers_are_summed_up(report):

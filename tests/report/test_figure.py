@@ -19,12 +19,18 @@ from filterscope.lenses.optima import tile as optimum_tile
 from filterscope.lenses.tiles import crop
 from filterscope.report.pixels import optimum_size, patch_pixels, patch_size, printed, shrunk
 from filterscope.report.plate import text_width, wrapped
-from small_atlas import IMAGES, LAYERS, Known, small_atlas
+from small_atlas import EVERY_LENS, IMAGES, LAYERS, Known, small_atlas
 
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory) -> Known:
     return small_atlas(tmp_path_factory.mktemp("figures") / "tiny.atlas")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Known:
+    """With back-projections, too."""
+    return small_atlas(tmp_path_factory.mktemp("figures") / "whole.atlas", lenses=EVERY_LENS)
 
 
 def texts(figure: Figure) -> list[str]:
@@ -116,6 +122,21 @@ def test_pictures_in_a_figure_are_those_of_the_atlas(known):
         assert np.array_equal(drawn[np.ix_(*centres)], picture)
 
 
+@pytest.mark.parametrize(("target", "columns"), [("first:3", "one"), ("first:3,5", "rows")])
+def test_back_projections_stand_beside_their_patches_in_the_same_order(whole, target, columns):
+    figure = fs.figure(whole.atlas, target, dpi=127)
+    drawn = [image.get_array() for image in figure.axes[0].images]
+    expected = []
+    for unit in (3,) if columns == "one" else (3, 5):
+        # Of two methods the first: deconvnet.
+        expected += [whole.optima["first"][unit], *whole.patches["first"][unit], *whole.projections["first"][unit][:9]]
+    for found, picture in zip(drawn, expected, strict=True):
+        centres = [np.floor((np.arange(5) + 0.5) * length / 5).astype(int) for length in found.shape[:2]]
+        assert np.array_equal(found[np.ix_(*centres)], picture)
+    assert {"optimum", "strongest patches", "back-projections"} <= set(texts(figure))
+    assert "carried back to the pixels (deconvnet), each picture scaled by itself; mid grey is zero" in words(figure)
+
+
 @pytest.mark.parametrize("target", ["first", "features.second", "features.second:1,3", "top:2"])
 def test_kernels_in_a_figure_are_all_slices_of_the_atlas_in_their_order(known, target):
     name, _, units = target.partition(":")
@@ -175,12 +196,28 @@ TARGETS = {
     "patches": ("features.second", {"show": "patches"}),
     "kernels": ("features.second", {"show": "kernel"}),
 }
+WITH_BACK = {
+    "unit": ("first:0", {}),
+    "whole image": ("top:0", {}),
+    "rows": (("first:0,5", "top:1"), {}),
+    "layer": ("features.second", {"show": "backprojections"}),
+}
+"""Of an atlas with back-projections."""
 
 
 @pytest.mark.parametrize("width", [50, 85, 170])
 @pytest.mark.parametrize(("target", "options"), TARGETS.values(), ids=TARGETS)
 def test_nothing_is_cut_and_nothing_lies_on_anything_else(known, target, options, width):
-    figure = fs.figure(known.atlas, target, width=width, dpi=100, **options)
+    check_layout(fs.figure(known.atlas, target, width=width, dpi=100, **options), width)
+
+
+@pytest.mark.parametrize("width", [50, 85, 170])
+@pytest.mark.parametrize(("target", "options"), WITH_BACK.values(), ids=WITH_BACK)
+def test_with_back_projections_nothing_is_cut_either(whole, target, options, width):
+    check_layout(fs.figure(whole.atlas, target, width=width, dpi=100, **options), width)
+
+
+def check_layout(figure: Figure, width: float) -> None:
     assert figure.get_size_inches()[0] * 25.4 == pytest.approx(width, abs=0.2)
     renderer = FigureCanvasAgg(figure).get_renderer()
     axes = figure.axes[0]

@@ -46,6 +46,23 @@ def test_photographs_and_optima_are_in_their_places(hand_made, read, kind, sourc
             assert far(report.picture(found, unit * count + number), hand_made.tiles[source][unit, number]) <= NEAR
 
 
+def test_back_projections_and_effective_kernels_are_in_their_places(hand_made, read):
+    report = read(write_report(hand_made.atlas))
+    pictures = report.shards["0/layer-000"]["pictures"]
+    for method in ("deconvnet", "guided"):
+        found = pictures["backprojections"][method]
+        assert (found["perUnit"], found["tile"]) == (2, [13, 10])
+        for unit in range(3):
+            for number in range(2):
+                shown = report.picture(found, unit * 2 + number)
+                if (method, unit, number) == ("guided", 2, 0):
+                    assert far(shown, np.broadcast_to(BLANK, shown.shape)) <= NEAR
+                else:
+                    assert far(shown, hand_made.tiles[method][unit, number]) <= NEAR
+    for unit in (0, 2):
+        assert far(report.picture(pictures["effective"], unit), hand_made.tiles["effective"][unit, 0]) <= NEAR
+
+
 def test_kernels_come_back_to_the_bit(hand_made, read):
     report = read(write_report(hand_made.atlas))
     found = report.shards["0/layer-000"]["pictures"]["kernel"]
@@ -63,6 +80,9 @@ def test_thumbnails_photograph_and_class_image_are_those_asked_for(hand_made, re
     for place, image in enumerate((2, 3, 4, 7)):
         shown = report.picture(report.shards["0/images"]["pictures"], place)
         assert far(shown, hand_made.tiles["image"][image, 0]) <= NEAR
+    for place, image in enumerate((1, 4)):
+        shown = report.picture(report.shards["0/map-images"]["pictures"], place)
+        assert far(shown, hand_made.tiles["mapped"][image, 0]) <= NEAR
     assert report.manifest["photograph"] == 3, "image 7 has a patch of every unit"
     assert far(report.picture(report.manifest["photographPicture"], 0), hand_made.tiles["image"][7, 0]) <= NEAR
     assert far(report.picture(report.shards["0/classes"]["pictures"], 0), hand_made.tiles["class"][0, 0]) <= NEAR

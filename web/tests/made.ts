@@ -8,7 +8,7 @@ export function layerInfo(name: string, channels = 8, id = 0): LayerInfo {
     name, id, position: id, kind: "conv", channels, inChannels: 3, kernel: [3, 3], stride: [1, 1], padding: [1, 1],
     dilation: [1, 1], groups: 1, outputSize: [8, 8], parameters: 100, flops: 1000, calls: 1, observed: name,
     fieldSize: [3, 3], fieldStride: [1, 1], fieldStart: [-1, -1], wholeImage: false, gated: false, firstPicture: 0,
-    medians: {}, neverFired: 0, noStimulus: 0, hasMeans: false,
+    medians: {}, neverFired: 0, noStimulus: 0, hasMeans: false, hasMaps: false,
   };
 }
 
@@ -16,7 +16,7 @@ export function atlasOf(layers: LayerInfo[], shards: Record<string, unknown> = {
   const manifest: Manifest = {
     key: "0", title: "made", network: "made", networkDigest: "", images: null, imageCount: 0, made: null,
     inputSize: [32, 32], missing: [], labels: [], layers, nodes: [], bands: [], columns: [], overview: {},
-    photograph: null, photographPicture: null, hasClasses: true, lenses: {},
+    photograph: null, photographPicture: null, hasClasses: true, mapImages: 0, lenses: {},
   };
   const asked: string[] = [];
   return Object.assign(
@@ -34,7 +34,7 @@ export function atlasOf(layers: LayerInfo[], shards: Record<string, unknown> = {
 export function layerData(numbers: Record<string, (number | null)[]>, some: Partial<LayerData> = {}): LayerData {
   const units = (Object.values(numbers)[0] ?? []).map((_, place) => place);
   return {
-    units, numbers, optima: units.map(() => []), patches: units.map(() => []), slices: null, histograms: null,
+    units, numbers, optima: units.map(() => []), patches: units.map(() => []), backprojections: [], effective: null, slices: null, histograms: null,
     alike: null, pictures: {}, ...some,
   };
 }

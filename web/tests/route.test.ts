@@ -40,6 +40,9 @@ test("addresses of usual names are short enough to be read out", () => {
   expect(address({ kind: "filter", layer: "features.3.squeeze", unit: 17 }, 0, { tile: "patch" })).toBe(
     "#/features.3.squeeze/17?tile=patch",
   );
+  expect(address({ kind: "layer", layer: "conv1" }, 0, { tile: "map", image: "7", scale: "layer" })).toBe(
+    "#/conv1?tile=map&image=7&scale=layer",
+  );
   expect(address({ kind: "overview" })).toBe("#/");
   expect(address({ kind: "network" }, 1)).toBe("#/@2/~network");
   const places = [{ atlas: 0, layer: "conv1", unit: 3 }, { atlas: 1, layer: "conv1", unit: null }];

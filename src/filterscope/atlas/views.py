@@ -325,7 +325,9 @@ def kernel_numbers(record: Kernel | None) -> list[Number]:
 
 def effective_numbers(record: EffectiveKernel | None) -> list[Number]:
     """Of the mean of the exact weights over images."""
-    if record is None or math.isnan(record.linearity):
+    if record is None or record.linearity is None:
         return []
     meaning = f"how far one linear filter of pixels describes it, over {record.images} images"
+    if record.floor is not None:
+        meaning += f"; nothing in common would give {record.floor:.2f}"
     return [Number("linearity", f"{record.linearity:.2f}", meaning)]

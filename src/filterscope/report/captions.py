@@ -15,11 +15,16 @@ MADE_OF = {
 }
 
 
+NAMES = {"optimum": "Optimum", "patches": "Patches", "backprojections": "Back-projections", "kernel": "Kernel"}
+
+
 def unit_caption(atlas: Atlas, group: Group) -> str:
     """What the figure of a unit shows, and the numbers."""
     unit, found = group.units[0], group.panels
     sentences = [f"Filter {unit.name} of {network_name(atlas)}."]
-    for place, panel in zip(("Left", "Right"), found, strict=False):
+    # Of three the last stands elsewhere where there is little room.
+    places = [NAMES[panel.kind] for panel in found] if len(found) > 2 else ["Left", "Right"]
+    for place, panel in zip(places, found, strict=False):
         words = sentence(panel, unit)
         sentences.append(f"{place}: {words}" if len(found) > 1 else f"{words[0].upper()}{words[1:]}")
     numbers = activation_sentence(unit)
@@ -37,6 +42,9 @@ def rows_caption(atlas: Atlas, groups: Sequence[Group]) -> str:
     if "patches" in kinds:
         grey = "".join({edges(panel, group.units) for group in groups for panel in group.panels})
         parts.append(f"Patches: {MADE_OF['patches']}, the strongest first{grey}.")
+    if "backprojections" in kinds:
+        units = [unit for group in groups for unit in group.units]
+        parts.append(f"Back-projections: {carried_back(units)}.")
     if "kernel" in kinds:
         parts.append(f"Kernel: {kernel_legend(groups[0].layer, kinds['kernel'])}.")
     parts.append(numbers_legend([unit for group in groups for unit in group.units]))
@@ -56,7 +64,9 @@ def layer_caption(atlas: Atlas, group: Group, sort: str | None) -> str:
         column = sort.removeprefix("-")
         first = "smallest" if sort.startswith("-") else "largest"
         order = f", the {first} {column} first (number at the right)"
-    what = kernel_legend(layer, panel) if panel.kind == "kernel" else MADE_OF[panel.kind]
+    what = carried_back(units) if panel.kind == "backprojections" else MADE_OF.get(panel.kind, "")
+    if panel.kind == "kernel":
+        what = kernel_legend(layer, panel)
     if panel.kind == "patches":
         what += f", the {panel.most} strongest{edges(panel, units)}"
     sentences = [f"{some} of {layer.name} of {network}{order}.", f"Of each {what}."]
@@ -69,6 +79,8 @@ def sentence(panel: Panel, unit: UnitView) -> str:
         count = len(panel.pictures[unit.unit])
         images = f" of {unit.activation.images} images" if unit.activation else ""
         return f"{MADE_OF['patches']}, the {count} strongest{images}{edges(panel, [unit])}."
+    if panel.kind == "backprojections":
+        return f"{carried_back([unit])}."
     if panel.kind == "kernel":
         return f"{kernel_legend(unit.layer, panel)}."
     record = unit.optimum
@@ -79,6 +91,15 @@ def sentence(panel: Panel, unit: UnitView) -> str:
     if record.ratio is not None:
         times = f", {short(record.ratio)} times that on its strongest patch"
     return f"{MADE_OF['optimum']} (pre-activation {short(record.activation)} at its centre{times})."
+
+
+def carried_back(units: Sequence[UnitView]) -> str:
+    """What back-projections show."""
+    method = next((back.method for unit in units for back in unit.backprojections), "")
+    return (
+        f"the activations on the strongest patches carried back to the pixels ({method}), each picture scaled by "
+        "itself; mid grey is zero"
+    )
 
 
 def activation_sentence(unit: UnitView) -> str:

@@ -45,7 +45,7 @@ class Overview:
 class Spot(NamedTuple):
     """One tile of a record."""
 
-    record: Drawn
+    record: Drawn | None
     number: int = 0
     """Which of the record's tiles, where it has several."""
     columns: int = 1
@@ -55,7 +55,7 @@ class Spot(NamedTuple):
 def draw_layer(units: Units, cutter: Cutter, sink: Sink, name: str, overview: Overview) -> dict[str, Any]:
     """Write the layer's sheets, ``NAME-KIND-0`` and so on, and add its units to the overview; returns its sets."""
     rows = spots(units)
-    sets = {}
+    sets: dict[str, Any] = {}
     for kind, some in rows.items():
         drawn = draw(some, cutter, sink, f"{name}-{kind}", exact=kind == "kernel")
         if drawn:
@@ -66,6 +66,12 @@ def draw_layer(units: Units, cutter: Cutter, sink: Sink, name: str, overview: Ov
             ]
             for tile in middles(small) if kind == "optimum" else small:
                 overview.add(kind, tile)
+    projections = {
+        method: draw([[Spot(one) for one in some] for some in row], cutter, sink, f"{name}-back{number}")
+        for number, (method, row) in enumerate(units.projections.items())
+    }
+    if any(projections.values()):
+        sets["backprojections"] = {method: drawn for method, drawn in projections.items() if drawn}
     cutter.close()
     return sets
 
@@ -79,6 +85,7 @@ def spots(units: Units) -> dict[str, list[list[Spot]]]:
         "patch": [row[:1] for row in patches],
         "optimum": [row[:1] for row in optima],
         "kernel": [slices(kernel) for kernel in units.kernels],
+        "effective": [[Spot(kernel)] if kernel else [] for kernel in units.effective],
     }
     if any(len(row) > 1 for row in optima):
         rows["optima"] = optima

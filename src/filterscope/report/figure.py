@@ -25,6 +25,9 @@ LAYER_GAP = 1.2
 SMALLEST = 9.0
 """Side in millimetres below which the pictures of a row go on more lines."""
 
+NARROWEST_BLOCK = 24.0
+"""Side in millimetres below which nine pictures are too small to stand beside two other blocks."""
+
 NARROWEST, WIDEST = 50, 600
 """A figure's width in millimetres."""
 
@@ -34,7 +37,7 @@ class Style:
     """How a figure looks.
 
     Args:
-        show: "optimum", "patches" or "kernel" alone; None: what there is.
+        show: "optimum", "patches", "backprojections" or "kernel" alone; None: what there is.
         sort: order of a layer's units, the largest value of that column first; ``-COLUMN``: the smallest; None: index.
         count: so many units of a layer at most.
         width: in millimetres: a column of a paper is about 85, both are 170.
@@ -80,9 +83,9 @@ def figure(
 
     Args:
         atlas: the atlas, or its folder.
-        target: ``LAYER``: its units side by side; ``LAYER:UNIT``: the optimum and the strongest patches of one;
-            ``LAYER:4,7,9``, ``LAYER:0-7``, or several of these: a row a unit.
-        show: "optimum", "patches" or "kernel" alone; None: what there is.
+        target: ``LAYER``: its units side by side; ``LAYER:UNIT``: the optimum and the strongest patches of one, with
+            their back-projections; ``LAYER:4,7,9``, ``LAYER:0-7``, or several of these: a row a unit.
+        show: "optimum", "patches", "backprojections" or "kernel" alone; None: what there is.
         sort: order of a layer's units, the largest value of that column first; ``-COLUMN``: the smallest; None: index.
         count: so many units of a layer at most.
         width: in millimetres: a column of a paper is about 85, both are 170.
@@ -141,27 +144,40 @@ def units_named(atlas: Atlas, text: str) -> list[UnitView]:
 
 
 def draw_unit(atlas: Atlas, unit: UnitView, style: Style) -> PaperFigure:
-    """The optimum left, the patches beside it."""
+    """The optimum left, the patches beside it, and what was carried back from them."""
     group = gathered(atlas, [unit], style.show)
     plate = Plate(style.width, style.dpi)
     top = EDGE
     if style.title:
         top = plate.text(unit.name, EDGE, top, HEADING, bold=True) + 0.5
     between = 3.0
-    side = (style.width - 2 * EDGE - between) / 2
-    left, lowest = EDGE, top
-    for panel in group.panels:
+    across = max(2, len(group.panels))
+    if (style.width - 2 * EDGE + between) / across - between < NARROWEST_BLOCK:
+        across = 2
+    side = (style.width - 2 * EDGE + between) / across - between
+    lowest = top
+    for number, panel in enumerate(group.panels):
+        if number == across:
+            top = lowest + 0.8
+        # What does not fit beside the patches stands below them.
+        left = EDGE + min(number, across - 1) * (side + between)
         below = plate.text(HEADINGS[panel.kind], left, top, TEXT, colour=FAINT) + 0.3
         below = block(plate, panel, unit.unit, left, below, side)
         lowest = max(lowest, below)
-        left += side + between
     top = lowest + 0.8
     if style.caption:
         top = plate.paragraph(unit_caption(atlas, group), EDGE, top, style.width - 2 * EDGE)
     return plate.finish(top + EDGE)
 
 
-HEADINGS = {"optimum": "optimum", "patches": "strongest patches", "kernel": "kernel"}
+HEADINGS = {
+    "optimum": "optimum",
+    "patches": "strongest patches",
+    "backprojections": "back-projections",
+    "kernel": "kernel",
+}
+SHORT = {"patches": "patches", "backprojections": "projections"}
+"""Headings where there is less room."""
 
 
 def block(plate: Plate, panel: Panel, unit: int, left: float, top: float, side: float) -> float:
@@ -253,7 +269,9 @@ def draw_group(plate: Plate, group: Group, top: float, columns: Columns, style: 
         starts[panel.kind] = left
         room = columns.across(panel) * (columns.each + BLOCK_GAP) - BLOCK_GAP
         heading = HEADINGS[panel.kind]
-        plate.text(heading if text_width(heading, SMALL) < room else panel.kind, left, top, SMALL, colour=FAINT)
+        if text_width(heading, SMALL) >= room:
+            heading = SHORT.get(panel.kind, heading)
+        plate.text(heading, left, top, SMALL, colour=FAINT)
         left += room + APART
     top += LEADING * SMALL * POINT + 0.3
     for unit in group.units:

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 from filterscope.atlas import Atlas
 from filterscope.atlas.records import (
     Activation,
+    BackProjection,
     ClassActivation,
+    EffectiveKernel,
     Histogram,
     Kernel,
     Layer,
@@ -32,6 +34,7 @@ COLUMNS = {
     "std": "number",
     "norm": "number",
     "chroma": "share",
+    "linearity": "correlation",
     "selectivity_rank": "rank",
     "robustness": "share",
     "agreement": "correlation",
@@ -52,7 +55,10 @@ class Units:
     layer: Layer
     activations: Sequence[Activation | None]
     kernels: Sequence[Kernel | None]
+    effective: Sequence[EffectiveKernel | None]
     patches: Sequence[Sequence[Patch]]
+    projections: Mapping[str, Sequence[Sequence[BackProjection | None]]]
+    """By method, one for each of the patches."""
     optima: Sequence[Sequence[Optimum]]
     histograms: Sequence[Mapping[str, Histogram]]
     relations: Sequence[Sequence[Relation]]
@@ -63,12 +69,15 @@ class Units:
         """Read one layer, without patches in other ``images``: an atlas that is being written has new ones any time."""
         count, name = layer.channels, layer.name
         patches = [patch for patch in atlas.records(Patch, layer=name) if patch.image in images]
+        by_patch = by_unit(patches, count, lambda patch: patch.rank)
         histograms = by_unit(atlas.records(Histogram, layer=name), count, lambda one: one.of)
         return cls(
             layer,
             one_each(atlas.records(Activation, layer=name), count),
             one_each(atlas.records(Kernel, layer=name), count),
-            by_unit(patches, count, lambda patch: patch.rank),
+            one_each(atlas.records(EffectiveKernel, layer=name), count),
+            by_patch,
+            beside(by_patch, atlas.records(BackProjection, layer=name)),
             by_unit(atlas.records(Optimum, layer=name), count, quality),
             [{one.of: one for one in some} for some in histograms],
             by_unit(atlas.records(Relation, layer=name, kind="response"), count, lambda one: -one.similarity),
@@ -119,6 +128,19 @@ def by_unit(records: Iterable[AnyOfUnit], count: int, order: Callable[[AnyOfUnit
     return found
 
 
+def beside(
+    patches: Sequence[Sequence[Patch]], records: Iterable[BackProjection]
+) -> dict[str, list[list[BackProjection | None]]]:
+    """The back-projections, by method, of each patch of each unit; None where there is none of it."""
+    found: dict[str, dict[tuple[int, int], BackProjection]] = {}
+    for record in records:
+        found.setdefault(record.method, {})[record.unit, record.rank] = record
+    return {
+        method: [[some.get((patch.unit, patch.rank)) for patch in row] for row in patches]
+        for method, some in found.items()
+    }
+
+
 def unit_numbers(units: Units, labels: int) -> dict[str, list[float | int | None]]:
     """The columns: for each unit a number, None where it is unknown."""
     best = units.best
@@ -130,6 +152,7 @@ def unit_numbers(units: Units, labels: int) -> dict[str, list[float | int | None
         "image_firing_rate": facts(units.activations, "image_firing_rate"),
         "norm": facts(units.kernels, "norm"),
         "chroma": facts(units.kernels, "chroma"),
+        "linearity": facts(units.effective, "linearity"),
         "optimum_activation": facts(best, "activation"),
         "ratio": facts(best, "ratio"),
         "selectivity_rank": facts(best, "selectivity_rank"),
@@ -148,7 +171,9 @@ def facts(records: Sequence[Record | None], name: str) -> list[float | None]:
     return [None if record is None else getattr(record, name) for record in records]
 
 
-def layer_info(units: Units, number: int, first_picture: int, numbers: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+def layer_info(
+    units: Units, number: int, first_picture: int, numbers: Mapping[str, Sequence[Any]], *, has_maps: bool
+) -> dict[str, Any]:
     """The layer's line in the index."""
     layer = units.layer
     return {
@@ -178,6 +203,7 @@ def layer_info(units: Units, number: int, first_picture: int, numbers: Mapping[s
         "neverFired": sum(units.never_fired) if any(units.activations) else None,
         "noStimulus": sum(units.without_stimulus) if any(units.optima) else None,
         "hasMeans": any(one is not None for one in units.means),
+        "hasMaps": has_maps,
     }
 
 
@@ -190,6 +216,11 @@ def layer_data(
         "numbers": numbers,
         "optima": [[optimum_info(one) for one in some] for some in units.optima],
         "patches": [[patch_info(one, images[one.image]) for one in some] for some in units.patches],
+        "backprojections": [
+            {"method": method, "peaks": [[brief(one.peak) if one else None for one in some] for some in rows]}
+            for method, rows in units.projections.items()
+        ],
+        "effective": [effective_info(one) for one in units.effective] if any(units.effective) else None,
         "slices": [list(one.slices) if one else [] for one in units.kernels] if any(units.kernels) else None,
         "histograms": [{of: histogram_info(some.get(of)) for of in ("image", "position")} for some in units.histograms]
         if any(units.histograms)
@@ -232,6 +263,19 @@ def patch_info(one: Patch, image: int) -> dict[str, Any]:
         "y": one.y,
         "x": one.x,
         "box": [one.top, one.left, one.bottom, one.right],
+    }
+
+
+def effective_info(one: EffectiveKernel | None) -> dict[str, Any] | None:
+    """An effective kernel as the page reads it, without its values."""
+    if one is None:
+        return None
+    return {
+        "images": one.images,
+        "linearity": brief(one.linearity),
+        "floor": brief(one.floor),
+        "size": list(one.size),
+        "peak": brief(one.peak),
     }
 
 

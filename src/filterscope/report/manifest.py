@@ -10,6 +10,7 @@ from filterscope.report.classes import Responses, write_classes
 from filterscope.report.drawing import Overview, draw_layer
 from filterscope.report.images import ShownImages
 from filterscope.report.layer import COLUMNS, Units, layer_data, layer_info, unit_numbers
+from filterscope.report.maps import ShownMaps
 from filterscope.report.means import packed_means
 from filterscope.report.pictures import Cutter
 from filterscope.report.shards import Sink
@@ -43,7 +44,7 @@ def write_atlas(atlas: Atlas, key: str, sink: Sink, watcher: Watcher) -> tuple[d
     layers = sorted(atlas.records(Layer), key=lambda layer: layer.position)
     watcher.stage(f"report of {title(atlas)}", "layers", len(layers), 0)
     labels = atlas.records(Label)
-    cutter, images, responses = Cutter(atlas), ShownImages(atlas), Responses(len(labels))
+    cutter, images, maps, responses = Cutter(atlas), ShownImages(atlas), ShownMaps(atlas), Responses(len(labels))
     drawn = {sheet.lens for sheet in atlas.records(Sheet)}
     overview = Overview(
         sink,
@@ -58,7 +59,8 @@ def write_atlas(atlas: Atlas, key: str, sink: Sink, watcher: Watcher) -> tuple[d
         numbers = unit_numbers(units, len(labels))
         pictures = draw_layer(units, cutter, sink, f"sheets/{key}/{number:03d}", overview)
         sink.put(f"{key}/layer-{number:03d}", layer_data(units, numbers, images.place, pictures))
-        infos.append(layer_info(units, number, first, numbers))
+        has_maps = maps.write_layer(atlas, layer, sink, f"{key}/maps-{number:03d}")
+        infos.append(layer_info(units, number, first, numbers, has_maps=has_maps))
         if infos[-1]["hasMeans"]:
             sink.put(f"{key}/means-{number:03d}", packed_means(units.means, len(labels)))
             responses.add(number, units.means)
@@ -66,6 +68,7 @@ def write_atlas(atlas: Atlas, key: str, sink: Sink, watcher: Watcher) -> tuple[d
         first += layer.channels
         watcher.advance(1)
     images.write(cutter, sink, key)
+    maps.write_images(cutter, sink, key)
     photograph = images.photograph(atlas, layers)
     numbers_of = {layer.name: number for number, layer in enumerate(layers)}
     nodes = atlas.records(Node)
@@ -93,6 +96,7 @@ def write_atlas(atlas: Atlas, key: str, sink: Sink, watcher: Watcher) -> tuple[d
         "photograph": photograph,
         "photographPicture": images.draw_photograph(photograph, cutter, sink, key),
         "hasClasses": write_classes(atlas, cutter, sink, key, numbers_of, responses),
+        "mapImages": len(maps.images),
         "lenses": atlas.lenses(),
     }
     return manifest, len(cutter.unreadable)

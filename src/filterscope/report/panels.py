@@ -12,7 +12,7 @@ from filterscope.atlas.views import UnitView, input_size, slices
 from filterscope.errors import BadAtlas
 from filterscope.report.pixels import optimum_size, patch_pixels, patch_size, shrunk
 
-KINDS = ("optimum", "patches", "kernel")
+KINDS = ("optimum", "patches", "backprojections", "kernel")
 """What can be shown of a unit."""
 
 
@@ -90,17 +90,33 @@ def kernels_of(
     return {unit: [shrunk(next(tiles), layer.kernel) for _ in some] for unit, some in there.items() if some}, None
 
 
-PICTURES = {"optimum": optima_of, "patches": patches_of, "kernel": kernels_of}
+def backprojections_of(
+    atlas: Atlas, layer: Layer, units: Sequence[UnitView], full: Pair | None
+) -> tuple[Pictures, Pair | None]:
+    """What was carried back from the strongest patches of every unit, by the first method that there is."""
+    method = next((back.method for one in units for back in one.backprojections), None)
+    there = {one.unit: [back for back in one.backprojections if back.method == method and back.sheet] for one in units}
+    tiles = iter(atlas.tiles([back for some in there.values() for back in some]))
+    size = patch_size(layer, full)
+    return {unit: [patch_pixels(next(tiles), size) for _ in some] for unit, some in there.items() if some}, size
+
+
+PICTURES = {
+    "optimum": optima_of,
+    "patches": patches_of,
+    "backprojections": backprojections_of,
+    "kernel": kernels_of,
+}
 
 
 def gathered(atlas: Atlas, units: Sequence[UnitView], show: str | None) -> Group:
-    """Units of one layer with what is shown of them: what was asked for, or optima and patches, or else the kernels.
+    """Units of one layer with what is shown of them: what was asked for, or all but the kernels, or else these.
 
     Raises:
         BadAtlas: if there is nothing.
     """
     layer = units[0].layer
-    for kinds in [[show]] if show else [["optimum", "patches"], ["kernel"]]:
+    for kinds in [[show]] if show else [["optimum", "patches", "backprojections"], ["kernel"]]:
         if found := panels(atlas, layer, units, kinds):
             return Group(layer, units, found)
     what = units[0].name if len(units) == 1 else layer.name

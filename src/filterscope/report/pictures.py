@@ -12,14 +12,24 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from filterscope.atlas import Atlas
-from filterscope.atlas.records import ClassImage, Kernel, Optimum, Pair, Patch, Sheet
+from filterscope.atlas.records import (
+    BackProjection,
+    ClassImage,
+    EffectiveKernel,
+    Kernel,
+    MapImage,
+    Optimum,
+    Pair,
+    Patch,
+    Sheet,
+)
 from filterscope.atlas.records import Image as ImageRecord
 from filterscope.report.shards import Sink
 
 Tile = NDArray[np.uint8]
 """(height, width, 3)."""
 
-Drawn = ImageRecord | Patch | Kernel | Optimum | ClassImage
+Drawn = ImageRecord | Patch | BackProjection | Kernel | EffectiveKernel | Optimum | ClassImage | MapImage
 """Records that say where their picture is."""
 
 MOST_PIXELS = 2**22

@@ -1,11 +1,26 @@
 /** One atlas as the views read it: its manifest, and its shards, each asked for once. */
 
-import type { ClassInfo, ClassMeans, Classes, Images, LayerData, LayerInfo, Manifest } from "./contract";
+import type {
+  ActivationMap,
+  ClassInfo,
+  ClassMeans,
+  Classes,
+  Images,
+  LayerData,
+  LayerInfo,
+  Manifest,
+  MapImages,
+} from "./contract";
+import { unpacked } from "./maps";
 import { settle } from "./settled";
 import type { DataSource } from "./source";
 
+/** Layers whose activation maps are kept unpacked: the one that is shown, and what the keys lead to. */
+const UNPACKED_LAYERS = 4;
+
 export class Atlas {
   private readonly shards = new Map<string, Promise<unknown>>();
+  private readonly levelsOf = new Map<LayerInfo, Map<ActivationMap, Promise<Int8Array>>>();
   private readonly byName = new Map<string, LayerInfo>();
 
   constructor(
@@ -42,6 +57,30 @@ export class Atlas {
 
   classes(): Promise<Classes> {
     return this.once<Classes>("classes", (shard) => ({ ...shard, classes: distinct(shard.classes) }));
+  }
+
+  mapImages(): Promise<MapImages> {
+    return this.once("map-images");
+  }
+
+  /** What the layer does with each of some images, packed. */
+  maps(layer: LayerInfo): Promise<ActivationMap[]> {
+    return this.once(`maps-${padded(layer.id)}`);
+  }
+
+  /** The levels of one of the layer's maps, of all units. */
+  levels(layer: LayerInfo, map: ActivationMap): Promise<Int8Array> {
+    const known = this.levelsOf.get(layer) ?? new Map<ActivationMap, Promise<Int8Array>>();
+    // Maps keep their order: the first is the one that was used longest ago.
+    this.levelsOf.delete(layer);
+    this.levelsOf.set(layer, known);
+    if (this.levelsOf.size > UNPACKED_LAYERS) this.levelsOf.delete(this.levelsOf.keys().next().value as LayerInfo);
+    let asked = known.get(map);
+    if (!asked) {
+      asked = settle(unpacked(map));
+      known.set(map, asked);
+    }
+    return asked;
   }
 
   private once<T>(name: string, read = (shard: T): T => shard): Promise<T> {

@@ -37,6 +37,8 @@ export interface Manifest {
   /** Pictures of that photograph alone, so that the first view need not wait for the others. */
   photographPicture: PictureSet | null;
   hasClasses: boolean;
+  /** How many images there are whose activation maps are kept. */
+  mapImages: number;
   /** Settings of the lenses that have been at work, by name of the lens. */
   lenses: Record<string, Record<string, unknown>>;
 }
@@ -50,7 +52,7 @@ export interface Missing {
 
 export interface LayerInfo {
   name: string;
-  /** The layer's own shard is `KEY/layer-ID`, its class means `KEY/means-ID`. */
+  /** The layer's own shard is `KEY/layer-ID`, its class means `KEY/means-ID`, its activation maps `KEY/maps-ID`. */
   id: number;
   position: number;
   kind: string;
@@ -78,6 +80,7 @@ export interface LayerInfo {
   neverFired: number | null;
   noStimulus: number | null;
   hasMeans: boolean;
+  hasMaps: boolean;
 }
 
 export interface GraphNode {
@@ -121,6 +124,10 @@ export interface LayerData {
   optima: OptimumInfo[][];
   /** Strongest first. */
   patches: PatchInfo[][];
+  /** One a method: what each of a unit's patches was carried back from the layer to the pixels as. */
+  backprojections: BackProjections[];
+  /** One a unit; null: none was made. */
+  effective: (EffectiveKernelInfo | null)[] | null;
   /** Input channels of the slices drawn, strongest first; an empty list where the kernel is drawn in colour. */
   slices: number[][] | null;
   histograms: { image: HistogramInfo | null; position: HistogramInfo | null }[] | null;
@@ -134,6 +141,10 @@ export interface LayerData {
     /** All patches of a unit. */
     patches?: PictureSet & { perUnit: number };
     kernel?: PictureSet & { perUnit: number };
+    /** One a unit: its effective kernel. */
+    effective?: PictureSet & { perUnit: number };
+    /** By method, numbered like `patches`. */
+    backprojections?: Record<string, PictureSet & { perUnit: number }>;
     /** All optima of a unit, where it has more than one. */
     optima?: PictureSet & { perUnit: number };
   };
@@ -166,6 +177,24 @@ export interface PatchInfo {
   box: [number, number, number, number];
 }
 
+export interface BackProjections {
+  /** "deconvnet", "guided", "gradient", "gradient x input". */
+  method: string;
+  /** What full colour stands for in each picture, by unit and patch; null: there is none. */
+  peaks: (number | null)[][];
+}
+
+export interface EffectiveKernelInfo {
+  images: number;
+  linearity: number | null;
+  /** What images whose weights have nothing in common would give. */
+  floor: number | null;
+  /** Height and width in pixels of the network's input. */
+  size: Pair;
+  /** What full colour stands for. */
+  peak: number | null;
+}
+
 /** Bin i counts values from (first + i) * width up to the next. */
 export interface HistogramInfo {
   width: number;
@@ -179,6 +208,31 @@ export interface ClassMeans {
   offset: number[];
   scale: number[];
   values: string;
+}
+
+/** One of the list that is the shard "KEY/maps-ID": what every unit of the layer does with one image. */
+export interface ActivationMap {
+  /** Place in the shard "KEY/map-images". */
+  image: number;
+  /** Rows and columns of a unit's map, as it is kept. */
+  size: Pair;
+  /** Top, left, bottom, right of the map on the preprocessed image, in pixels; null: nowhere in particular. */
+  box: [number, number, number, number] | null;
+  /** One a unit: what the level 127 stands for. */
+  scales: (number | null)[];
+  /** One a unit: the largest pre-activation of its map. */
+  largest: (number | null)[];
+  /** Levels (unit, row, column) from -127 to 127: base64 of zlib of bytes, each less the one on its left, modulo 256. */
+  values: string;
+}
+
+/** The shard "KEY/map-images": those whose activation maps are kept. Picture number: place in the lists. */
+export interface MapImages {
+  /** Their ids in the atlas. */
+  ids: number[];
+  sources: string[];
+  labels: (string | null)[];
+  pictures: PictureSet | null;
 }
 
 /** The shard "KEY/images": those in which a unit has a patch. Picture number: place in the lists. */

@@ -1,19 +1,20 @@
 /** Everything that is known of one filter, as three columns: optimum and kernel, patches, numbers. */
 
-import { useContext, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { Atlas } from "../data/atlas";
 import { classMeans } from "../data/atlas";
 import type { LayerData, LayerInfo, OptimumInfo } from "../data/contract";
 import { formatted, plain } from "../numbers";
-import { savePicture } from "../pictures/save";
-import { SheetsContext, Tile } from "../pictures/tile";
+import { Tile } from "../pictures/tile";
 import { useAddress, useApp, useLoaded } from "../state/app";
 import { fill } from "../words";
+import { FilterMaps } from "./filter_maps";
 import { hasFewPixels } from "./filter_tile";
 import { Histogram } from "./histogram";
 import { HowTo } from "./how_to";
+import { EffectiveKernel, Kernel } from "./kernels";
 import { Numbers } from "./numbers";
-import { PatchInImage } from "./patch_in_image";
+import { Patches } from "./patches";
 
 export interface FilterProps {
   atlas: Atlas;
@@ -33,6 +34,7 @@ export function FilterBody({ beside, ...props }: FilterProps & { beside?: boolea
         {nothing && <p class="note">{words.filter.nothing}</p>}
         <Optimum {...props} />
         <Kernel {...props} />
+        <EffectiveKernel {...props} />
       </div>
       <div class="patches-column">
         <Patches {...props} />
@@ -43,6 +45,7 @@ export function FilterBody({ beside, ...props }: FilterProps & { beside?: boolea
         <Activations {...props} />
         <ByClass {...props} />
       </div>
+      <FilterMaps {...props} />
     </div>
   );
 }
@@ -97,116 +100,6 @@ function Optimum({ layer, data, place }: FilterProps) {
         ].join(" · ")}
       </p>
       <HowTo about="optimum" />
-    </section>
-  );
-}
-
-function Kernel({ layer, data, place }: FilterProps) {
-  const { words } = useApp();
-  const set = data.pictures.kernel;
-  if (!set) return null;
-  const unit = data.units[place] ?? place;
-  const slices = data.slices?.[place] ?? [];
-  const many = slices.length > 1;
-  return (
-    <section role="group" aria-label={words.filter.kernel}>
-      <h2>
-        {words.filter.kernel}
-        {many && <small> {words.filter.slices}</small>}
-      </h2>
-      {slices.length === 0 ? (
-        <Tile
-          set={set}
-          number={place * set.perUnit}
-          size={150}
-          label={fill(words.filter.kernelColour, { unit, layer: layer.name })}
-          file={`${layer.name}_${unit}_kernel`}
-          pixelated
-        />
-      ) : (
-        <div class="kernel-slices">
-          {slices.map((channel, slice) => (
-            <figure key={channel}>
-              <Tile
-                set={set}
-                number={place * set.perUnit + slice}
-                size={many ? 48 : 96}
-                label={fill(words.filter.kernelSlice, { channel })}
-                file={`${layer.name}_${unit}_kernel_${channel}`}
-                pixelated
-              />
-              <figcaption>{channel}</figcaption>
-            </figure>
-          ))}
-        </div>
-      )}
-      <HowTo about="kernel" />
-    </section>
-  );
-}
-
-function Patches({ atlas, layer, data, place }: FilterProps) {
-  const { words } = useApp();
-  const sheets = useContext(SheetsContext);
-  const [wanted, setAt] = useState(0);
-  const images = useLoaded(() => (data.patches[place]?.length ? atlas.images() : null), [atlas, data, place]);
-  const patches = data.patches[place] ?? [];
-  const set = data.pictures.patches;
-  const unit = data.units[place] ?? place;
-  const at = patches[wanted] ? wanted : 0;
-  const chosen = patches[at];
-  return (
-    <section role="group" aria-label={words.filter.patches}>
-      <h2>{words.filter.patches}</h2>
-      {!patches.length && <p class="note">{words.filter.noPatches}</p>}
-      <div class="patches-and-image">
-        {set && patches.length > 0 && (
-          <div class="patches">
-            {patches.map((patch, rank) => {
-              const source = images.value?.sources[patch.image] ?? "";
-              const name = images.value?.labels[patch.image] ?? "";
-              return (
-                <button
-                  type="button"
-                  key={rank}
-                  aria-pressed={patch === chosen}
-                  onClick={() => setAt(rank)}
-                  onMouseEnter={() => setAt(rank)}
-                  onFocus={() => setAt(rank)}
-                  title={[name, source, plain(patch.activation), words.filter.saveHint].filter(Boolean).join("\n")}
-                >
-                  <Tile
-                    set={set}
-                    number={place * set.perUnit + rank}
-                    size={96}
-                    label={fill(words.filter.patchLabel, {
-                      rank: rank + 1,
-                      source: [name, source].filter(Boolean).join(", "),
-                      activation: plain(patch.activation),
-                    })}
-                    file={`${layer.name}_${unit}_patch_${rank + 1}`}
-                    pixelated={hasFewPixels(layer)}
-                    quiet
-                  />
-                </button>
-              );
-            })}
-          </div>
-        )}
-        {chosen && (
-          <PatchInImage
-            manifest={atlas.manifest}
-            images={images.value}
-            patch={chosen}
-            save={
-              set && sheets
-                ? () => void savePicture(sheets, set, place * set.perUnit + at, `${layer.name}_${unit}_patch_${at + 1}`)
-                : undefined
-            }
-          />
-        )}
-      </div>
-      {patches.length > 0 && <HowTo about="patch" />}
     </section>
   );
 }

@@ -1,15 +1,26 @@
 /** A filter as a tile: its picture, its number, and whether it is at work. */
 
 import type { Atlas } from "../data/atlas";
-import type { LayerData, LayerInfo } from "../data/contract";
+import type { ActivationMap, LayerData, LayerInfo, MapImages, Pair } from "../data/contract";
+import { fullColour } from "../data/maps";
 import { percent, plain } from "../numbers";
+import { MapTile } from "../pictures/map_tile";
 import { Tile } from "../pictures/tile";
 import { useAddress, useWords } from "../state/app";
 import { unitState } from "../state/selection";
 import { fill } from "../words";
 import { Histogram } from "./histogram";
 
-export type Shows = "optimum" | "patch" | "kernel" | "statistics";
+export type Shows = "optimum" | "patch" | "kernel" | "effective" | "statistics" | "map";
+
+/** The maps that tiles show: of one image, in one way. */
+export interface ShownMaps {
+  images: MapImages;
+  map: ActivationMap;
+  levels: Int8Array | null;
+  scale: "unit" | "layer";
+  input: Pair | null;
+}
 
 interface FilterTileProps {
   /** Whose filter it is; without: the atlas that is shown. */
@@ -19,11 +30,13 @@ interface FilterTileProps {
   place: number;
   shows: Shows;
   size: number;
+  /** Of tiles that show a map. */
+  maps?: ShownMaps | undefined;
   /** A number beside the index. */
   value?: string;
 }
 
-export function FilterTile({ atlas, layer, data, place, shows, size, value }: FilterTileProps) {
+export function FilterTile({ atlas, layer, data, place, shows, size, maps, value }: FilterTileProps) {
   const words = useWords();
   const to = useAddress(atlas);
   const unit = data.units[place] ?? place;
@@ -39,7 +52,7 @@ export function FilterTile({ atlas, layer, data, place, shows, size, value }: Fi
       style={{ width: `${size}px` }}
     >
       <span class="frame" style={{ width: `${size}px`, height: `${size}px` }}>
-        <Shown layer={layer} data={data} place={place} shows={shows} size={size} />
+        <Shown layer={layer} data={data} place={place} shows={shows} size={size} maps={maps} />
         {asleep && <span class="asleep">{asleep}</span>}
       </span>
       <span class="under">
@@ -50,7 +63,7 @@ export function FilterTile({ atlas, layer, data, place, shows, size, value }: Fi
   );
 }
 
-function Shown({ layer, data, place, shows, size }: FilterTileProps) {
+function Shown({ layer, data, place, shows, size, maps }: FilterTileProps) {
   const words = useWords();
   if (shows === "statistics") {
     const histogram = data.histograms?.[place]?.image;
@@ -63,9 +76,17 @@ function Shown({ layer, data, place, shows, size }: FilterTileProps) {
       </span>
     );
   }
+  if (shows === "map") {
+    if (!maps) return null;
+    return <MapTile {...maps} place={place} full={fullColour(maps.map, place, maps.scale)} size={size} label="" />;
+  }
   if (shows === "kernel") return <KernelPicture data={data} place={place} size={size} />;
   const set = data.pictures[shows];
-  const there = shows === "optimum" ? data.optima[place]?.length : data.patches[place]?.length;
+  const there = {
+    optimum: data.optima[place]?.length,
+    patch: data.patches[place]?.length,
+    effective: data.effective?.[place],
+  }[shows];
   if (!set || !there) return <span class="no-picture">{words.layer.noPicture}</span>;
   return <Tile set={set} number={place} size={size} label="" pixelated={hasFewPixels(layer)} />;
 }

@@ -3,11 +3,17 @@
 import { useWords } from "../state/app";
 import type { Words } from "../words/en";
 
-export function HowTo({ about }: { about: Exclude<keyof Words["howTo"], "title"> }) {
+interface HowToProps {
+  about: Exclude<keyof Words["howTo"], "title">;
+  /** Instead of the usual one. */
+  title?: string;
+}
+
+export function HowTo({ about, title }: HowToProps) {
   const words = useWords();
   return (
     <details class="how-to" data-not-copied>
-      <summary>{words.howTo.title}</summary>
+      <summary>{title ?? words.howTo.title}</summary>
       <p>{words.howTo[about]}</p>
     </details>
   );

@@ -33,17 +33,21 @@ export function FilterView({ layer: name, unit }: { layer: string; unit: number 
 
 /** Once a filter is shown, load what the keys lead to, the likeliest first: one then need not wait for it. */
 function useReadAhead(layer: LayerInfo | undefined, unit: number): void {
-  const { atlas } = useApp();
+  const { atlas, settings } = useApp();
   const sheets = useContext(SheetsContext);
   useEffect(() => {
     if (!layer || !sheets) return;
     const read = async (next: LayerInfo | undefined, number: number) => {
       if (!next || number < 0 || number >= next.channels) return;
       const { pictures } = await atlas.layer(next);
-      for (const set of [pictures.optima ?? pictures.optimum, pictures.patches, pictures.kernel]) {
+      const methods = pictures.backprojections ?? {};
+      const back = methods[settings.backprojection ?? ""] ?? Object.values(methods)[0];
+      const shown = [pictures.optima ?? pictures.optimum, pictures.patches, back, pictures.kernel, pictures.effective];
+      for (const set of shown) {
         const place = set && spot(set, number * set.perUnit);
         if (place) await sheets.bitmap(place.sheet);
       }
+      if (next.hasMaps) for (const map of await atlas.maps(next)) await atlas.levels(next, map);
     };
     const readAll = async () => {
       await read(layer, unit + 1);
@@ -56,7 +60,7 @@ function useReadAhead(layer: LayerInfo | undefined, unit: number): void {
     // What is lost is reported when one goes there.
     const timer = setTimeout(() => void readAll().catch(() => undefined), 50);
     return () => clearTimeout(timer);
-  }, [atlas, layer, unit, sheets]);
+  }, [atlas, layer, unit, sheets, settings.backprojection]);
 }
 
 interface HeadProps {

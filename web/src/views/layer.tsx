@@ -1,6 +1,6 @@
 /** One layer: every filter as a tile, sorted and kept by any number of the atlas. */
 
-import type { LayerData, LayerInfo } from "../data/contract";
+import type { Column, LayerData, LayerInfo } from "../data/contract";
 import { big, formatted } from "../numbers";
 import { Choice } from "../parts/choice";
 import { Conditions } from "../parts/conditions";
@@ -8,6 +8,8 @@ import { Field, fieldName } from "../parts/field";
 import { FilterTile, type Shows } from "../parts/filter_tile";
 import { Grid } from "../parts/grid";
 import { HowTo } from "../parts/how_to";
+import { MapBar } from "../parts/map_bar";
+import { useMapOf } from "../parts/map_choice";
 import { Trouble } from "../parts/trouble";
 import { saveTable } from "../pictures/save";
 import { go, replace, useAddress, useApp, useLoaded } from "../state/app";
@@ -18,6 +20,12 @@ import type { Words } from "../words/en";
 import { NotFound } from "./not_found";
 
 const SIZES = [64, 88, 112, 176];
+
+/** What tiles can show, in the order of the digits that choose it. */
+const DIGITS = ["optimum", "patch", "kernel", "statistics", "map", "effective"] as const;
+
+/** A number that the atlas does not have by itself: it is of the image that is chosen. */
+const OF_IMAGE: Column = { id: "image_max", kind: "number" };
 
 export function LayerView({ name }: { name: string }) {
   const { atlas, words } = useApp();
@@ -96,6 +104,7 @@ export function shownKinds(data: LayerData): Shows[] {
   if (data.pictures.optimum) kinds.push("optimum");
   if (data.pictures.patch) kinds.push("patch");
   if (data.pictures.kernel) kinds.push("kernel");
+  if (data.pictures.effective) kinds.push("effective");
   if (data.histograms || data.numbers["image_firing_rate"]) kinds.push("statistics");
   return kinds;
 }
@@ -103,28 +112,33 @@ export function shownKinds(data: LayerData): Shows[] {
 function Filters({ layer, data }: { layer: LayerInfo; data: LayerData }) {
   const { atlas, route, words } = useApp();
   const to = useAddress();
-  const { columns } = atlas.manifest;
   const selection = readSelection(route.query);
-  const kinds = shownKinds(data);
+  const kinds = layer.hasMaps ? [...shownKinds(data), "map" as const] : shownKinds(data);
   const shows = kinds.find((kind) => kind === route.query["tile"]) ?? kinds[0] ?? "statistics";
   const size = SIZES.find((one) => String(one) === route.query["size"]) ?? (layer.channels <= 32 || innerWidth < 760 ? 112 : 88);
   const set = (query: Record<string, string>) => replace(to({ kind: "layer", layer: layer.name }, query));
-  const view = (): Record<string, string> => {
-    const { tile, size: wide } = route.query;
-    return { ...(tile ? { tile } : {}), ...(wide ? { size: wide } : {}) };
-  };
+  const view = (): Record<string, string> =>
+    Object.fromEntries(Object.entries(route.query).filter(([name]) => ["tile", "size", "image", "scale"].includes(name)));
   const choose = (next: Selection) => set({ ...view(), ...writeSelection(next) });
   const show = (tile: Shows) => set({ ...route.query, tile });
   useKeys(
     Object.fromEntries(
-      (["optimum", "patch", "kernel", "statistics"] as const).map((kind, place) => [
+      DIGITS.map((kind, place) => [
         String(place + 1),
         () => kinds.includes(kind) && show(kind),
       ]),
     ),
     [route, data],
   );
-  const places = selected(data, selection);
+  const ofImage = [selection.sort, ...selection.conditions.map((one) => one.column)].includes(OF_IMAGE.id);
+  const chosen = useMapOf(atlas, layer, shows === "map" || ofImage, route.query["image"]);
+  const numbers = chosen.map ? { ...data.numbers, [OF_IMAGE.id]: chosen.map.largest } : data.numbers;
+  const known = atlas.manifest.columns.filter((column) => data.numbers[column.id]);
+  const columns = layer.hasMaps ? [...known, OF_IMAGE] : known;
+  const places = selected({ ...data, numbers }, selection);
+  const scale = route.query["scale"] === "layer" ? "layer" : "unit";
+  const { images, map, levels } = chosen;
+  const maps = images && map ? { images, map, levels, scale, input: atlas.manifest.inputSize } as const : undefined;
   const sortColumn = columns.find((column) => column.id === selection.sort);
   const states = countStates(data);
   return (
@@ -143,13 +157,11 @@ function Filters({ layer, data }: { layer: LayerInfo; data: LayerData }) {
             onChange={(event) => choose({ ...selection, sort: event.currentTarget.value })}
           >
             <option value="index">{words.layer.index}</option>
-            {columns
-              .filter((column) => data.numbers[column.id])
-              .map((column) => (
-                <option key={column.id} value={column.id}>
-                  {words.columns[column.id] ?? column.id}
-                </option>
-              ))}
+            {columns.map((column) => (
+              <option key={column.id} value={column.id}>
+                {words.columns[column.id] ?? column.id}
+              </option>
+            ))}
           </select>
         </label>
         <button
@@ -161,11 +173,7 @@ function Filters({ layer, data }: { layer: LayerInfo; data: LayerData }) {
         >
           {selection.descending ? "↓" : "↑"}
         </button>
-        <Conditions
-          columns={columns.filter((column) => data.numbers[column.id])}
-          selection={selection}
-          choose={choose}
-        />
+        <Conditions columns={columns} selection={selection} choose={choose} />
         {(["never_fired", "no_stimulus"] as const).map((state) =>
           states[state] ? (
             <button
@@ -191,10 +199,21 @@ function Filters({ layer, data }: { layer: LayerInfo; data: LayerData }) {
             onInput={(event) => set({ ...route.query, size: String(SIZES[Number(event.currentTarget.value)] ?? 88) })}
           />
         </label>
-        <button type="button" onClick={() => table(layer, data, places, columns.map((column) => column.id))}>
+        <button type="button" onClick={() => table(layer, data.units, numbers, places, columns)}>
           {words.layer.table}
         </button>
       </div>
+      {layer.hasMaps && (shows === "map" || ofImage) && (
+        <MapBar
+          chosen={chosen}
+          count={atlas.manifest.mapImages}
+          showing={shows === "map"}
+          maps={maps}
+          scale={scale}
+          choose={(place) => set({ ...route.query, image: String(images?.ids[place] ?? "") })}
+          scaleBy={(by) => set({ ...route.query, scale: by })}
+        />
+      )}
       <p class="found" aria-live="polite">
         {fill(words.layer.found, { n: places.length, all: data.units.length })}
         {(selection.conditions.length > 0 || selection.state) && (
@@ -211,9 +230,10 @@ function Filters({ layer, data }: { layer: LayerInfo; data: LayerData }) {
           captions={24}
           item={(number) => {
             const place = places[number] ?? 0;
-            const value = sortColumn ? formatted(sortColumn.kind, data.numbers[sortColumn.id]?.[place]) : "";
+            const column = sortColumn ?? (shows === "map" ? OF_IMAGE : null);
+            const value = column ? formatted(column.kind, numbers[column.id]?.[place]) : "";
             return (
-              <FilterTile key={place} layer={layer} data={data} place={place} shows={shows} size={size} value={value} />
+              <FilterTile key={place} {...{ layer, data, place, shows, size, maps, value }} />
             );
           }}
         />
@@ -231,14 +251,16 @@ function countStates(data: LayerData): Record<UnitState, number> {
   return counts;
 }
 
-function table(layer: LayerInfo, data: LayerData, places: number[], columns: string[]): void {
-  const known = columns.filter((column) => data.numbers[column]);
+type NumbersOf = Record<string, (number | null)[]>;
+
+function table(layer: LayerInfo, units: number[], numbers: NumbersOf, places: number[], columns: Column[]): void {
+  const known = columns.map((column) => column.id).filter((column) => numbers[column]);
   saveTable(
     ["layer", "unit", ...known],
     places.map((place) => [
       layer.name,
-      data.units[place] ?? null,
-      ...known.map((column) => data.numbers[column]?.[place] ?? null),
+      units[place] ?? null,
+      ...known.map((column) => numbers[column]?.[place] ?? null),
     ]),
     layer.name,
   );
