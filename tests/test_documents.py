@@ -170,8 +170,9 @@ def test_the_formula_in_the_explanation_gives_what_it_says(workplace):
     run_page(DOCS / "explanation/receptive-fields.md", workplace)
 
 
-def test_activation_maps_are_read_as_the_page_says(workplace):
-    run_page(DOCS / "explanation/activations.md", workplace)
+@pytest.mark.parametrize("page", ["activations", "back-projection", "effective-kernels"])
+def test_python_on_the_page_of_a_method_runs(page, workplace):
+    run_page(DOCS / f"explanation/{page}.md", workplace)
 
 
 def test_a_wrong_answer_on_a_page_is_noticed(workplace):
