@@ -21,7 +21,8 @@ def figure(
         typer.Option("--out", "-o", metavar="FILE", help=".png, .svg or .pdf; default: a PNG named after the target."),
     ] = None,
     show: Annotated[
-        str | None, typer.Option(metavar="KIND", help="optimum, patches, backprojections or kernel alone; default: what there is.")
+        str | None,
+        typer.Option(metavar="KIND", help="optimum, patches, backprojections or kernel alone; default: all."),
     ] = None,
     sort: Annotated[
         str | None,
