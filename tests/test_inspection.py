@@ -17,6 +17,7 @@ from torch import nn
 import filterscope as fs
 from filterscope.ascent import recipes
 from filterscope.atlas.ledger import DATABASE
+from filterscope.atlas.records import BackProjection, EffectiveKernel
 from filterscope.errors import BadAtlas, BadImages, BadModel, UnknownName
 from filterscope.inspection import LENSES
 from filterscope.lenses import optima, scan
@@ -328,3 +329,37 @@ def test_a_position_that_sees_only_padding_has_an_empty_box(photos, tmp_path):
     for patch in atlas.records(Patch):
         assert 0 <= patch.top <= patch.bottom <= 20
         assert 0 <= patch.left <= patch.right <= 20
+
+
+class Straight(torch.autograd.Function):
+    """A ReLU whose backward pass is its own."""
+
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(context, gradient):
+        (x,) = context.saved_tensors
+        return gradient * (x > 0)
+
+
+class Custom(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(Straight.apply(self.first(x))).mean((2, 3))
+
+
+def test_a_network_whose_gates_cannot_be_replayed_is_inspected_all_the_same(photos, tmp_path):
+    atlas = fs.inspect(fs.Network(Custom(), fs.Preprocessing((20, 20))), photos, tmp_path / "a")
+    assert set(atlas.lenses()) == set(LENSES)
+    # What comes before the operation has its W; what comes after it has a gradient in place of it, and none.
+    assert {record.layer for record in atlas.records(EffectiveKernel)} == {"first"}
+    methods = {(one.layer, one.method) for one in atlas.records(BackProjection)}
+    assert methods == {("first", "guided"), ("last", "gradient")}
+    atlas.report()
+    assert (tmp_path / "a.report/index.html").is_file()

@@ -10,7 +10,7 @@ from filterscope.atlas.records import EffectiveKernel
 from filterscope.errors import BadImages, FilterscopeError
 from filterscope.images import open_images
 from filterscope.lenses import effective_kernel
-from filterscope.lenses.effective_kernel import choose
+from filterscope.lenses.choice import spread
 
 STD = (0.2, 0.3, 0.5)
 
@@ -221,12 +221,12 @@ def test_without_a_second_image_nothing_is_said_of_linearity(tmp_path):
 def test_images_are_spread_over_the_classes_and_what_cannot_be_read_is_left_out(tmp_path):
     labelled = [(picture, f"class {number % 3}") for number, picture in enumerate(photos(12))]
     network = network_of(nn.Sequential(nn.Conv2d(3, 2, 3)))
-    assert choose(open_images(labelled), 3, network.preprocessing) == (0, 1, 2)
-    assert choose(open_images(photos(12)), 4, network.preprocessing) == (0, 3, 6, 9)
+    assert spread(open_images(labelled), 3, network.preprocessing) == (0, 1, 2)
+    assert spread(open_images(photos(12)), 4, network.preprocessing) == (0, 3, 6, 9)
     labelled[1] = (np.zeros((20, 24, 4), np.uint8), "class 1")
-    assert choose(open_images(labelled), 3, network.preprocessing) == (0, 2, 4)
+    assert spread(open_images(labelled), 3, network.preprocessing) == (0, 2, 4)
     with pytest.raises(BadImages, match="none of the 1 images"):
-        choose(open_images([labelled[1]]), 3, network.preprocessing)
+        spread(open_images([labelled[1]]), 3, network.preprocessing)
 
 
 class Vanishing:

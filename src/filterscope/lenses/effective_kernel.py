@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
 from typing import ClassVar
 
 import numpy as np
@@ -14,13 +13,13 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
 from filterscope.atlas.records import Card, EffectiveKernel, Layer, Pair, Picture, Result, Task
-from filterscope.errors import BadImages, FilterscopeError
-from filterscope.images import ImageSource, stream
+from filterscope.errors import BadModel, FilterscopeError
+from filterscope.images import stream
 from filterscope.images.preprocessing import Preprocessing
 from filterscope.images.tensors import per_pixel
 from filterscope.lenses.activations import read_maps
+from filterscope.lenses.choice import spread
 from filterscope.lenses.cones import Carried, Seed, carry_back
-from filterscope.lenses.kept_maps import groups, unreadable
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.overlay import averaged, no_larger, shares
 from filterscope.lenses.patches import Field, field_box, fields, side_of_tile
@@ -73,7 +72,7 @@ class EffectiveKernels:
     def stages(self, bench: Workbench, layers: Sequence[Layer]) -> Stages:
         """For every layer its units, some a task, and then its sheet."""
         source = needed_images(bench)
-        images = choose(source, self.images, bench.network.preprocessing)
+        images = spread(source, self.images, bench.network.preprocessing)
         tasks: list[Task] = []
         for layer in layers:
             parts = [self.part(bench, layer, images, units) for units in chunks(bench, layer)]
@@ -100,21 +99,6 @@ class EffectiveKernels:
             work=AverageWeights(layer, images, units, self),
             size=len(units) * len(images),
         )
-
-
-def choose(source: ImageSource, count: int, preprocessing: Preprocessing) -> tuple[int, ...]:
-    """At most ``count`` images that can be read, evenly over the classes or over all.
-
-    Raises:
-        BadImages: if there is none.
-    """
-    chosen: set[int] = set()
-    for candidates, wanted in groups(source, count):
-        readable = (image for image in candidates if not unreadable(source, image, preprocessing))
-        chosen.update(islice(readable, wanted))
-    if not chosen:
-        raise BadImages(f"none of the {len(source)} images that were tried could be read")
-    return tuple(sorted(chosen))
 
 
 def chunks(bench: Workbench, layer: Layer) -> Iterator[range]:
@@ -248,30 +232,33 @@ class AverageWeights:
     settings: EffectiveKernels
 
     def __call__(self, bench: Workbench) -> Result:
-        """Some images at a time: where the units are most active, and from there back to the pixels."""
-        network = bench.network
-        field = fields(network, self.layer)[0]
-        overlay = Overlay(self.units, field, network.preprocessing, network.device)
-        source = needed_images(bench)
-        for batch in stream(
-            source,
-            self.images,
-            network.preprocessing,
-            batch_size=min(bench.batch_size, TOGETHER),
-            workers=bench.workers,
-        ):
-            pixels = dict(zip(batch.ids, batch.pixels, strict=True))
-            seeds = [seed for image in pixels for seed in self.seeds(bench, image, pixels[image])]
-            for carried in carry_back(network, self.layer, seeds, partial(of_these, pixels), "exact"):
-                overlay.add(carried)
-                bench.tick(1)
-            bench.tick(len(batch.problems) * len(self.units))
+        """What is found of each unit; nothing where the network does something that cannot be replayed."""
+        try:
+            overlay = self.averaged(bench)
+        except BadModel:
+            # The layers before it have their kernels all the same.
+            return Result(partial=pack([]))
         side = side_of_tile([(None, None)], overlay.size, self.settings.tile)
         found = []
         for unit in self.units:
             mean = overlay.mean(unit)
             found.append((mean.record(self.layer.name, unit, self.settings.side), mean.caption, mean.picture(side)))
         return Result(partial=pack(found))
+
+    def averaged(self, bench: Workbench) -> "Overlay":
+        """Some images at a time: where the units are most active, and from there back to the pixels."""
+        network = bench.network
+        overlay = Overlay(self.units, fields(network, self.layer)[0], network.preprocessing, network.device)
+        size = min(bench.batch_size, TOGETHER)
+        source = needed_images(bench)
+        for batch in stream(source, self.images, network.preprocessing, batch_size=size, workers=bench.workers):
+            pixels = dict(zip(batch.ids, batch.pixels, strict=True))
+            seeds = [seed for image in pixels for seed in self.seeds(bench, image, pixels[image])]
+            for carried in carry_back(network, self.layer, seeds, partial(of_these, pixels), "exact"):
+                overlay.add(carried)
+                bench.tick(1)
+            bench.tick(len(batch.problems) * len(self.units))
+        return overlay
 
     def seeds(self, bench: Workbench, image: int, pixels: UInt8[np.ndarray, "height width channel"]) -> Iterator[Seed]:
         """Where each unit is most active in an image; of equal positions the first, row by row."""
@@ -297,7 +284,8 @@ def pack(found: Sequence[Found]) -> bytes:
     """Records, captions and pictures as the bytes of an .npz."""
     buffer = io.BytesIO()
     facts = [[{**asdict(record), "values": record.values.hex()}, caption] for record, caption, _ in found]
-    np.savez_compressed(buffer, tiles=np.stack([tile for *_, tile in found]), facts=np.array(json.dumps(facts)))
+    tiles = np.stack([tile for *_, tile in found]) if found else np.empty((0, 1, 1, 3), np.uint8)
+    np.savez_compressed(buffer, tiles=tiles, facts=np.array(json.dumps(facts)))
     return buffer.getvalue()
 
 
@@ -323,6 +311,8 @@ class DrawEffectiveKernels:
     def __call__(self, bench: Workbench, before: Sequence[bytes]) -> Result:
         """Records and sheet."""
         found = [one for data in before for one in unpack(data)]
+        if not found:
+            return Result()
         records = tuple(record for record, _, _ in found)
         cards = tuple(Card(record.unit, caption, tile[None], 1) for record, caption, tile in found)
         title = f"{self.layer.name}: effective kernels"

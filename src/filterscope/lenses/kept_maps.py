@@ -1,9 +1,8 @@
 """The lens that keeps the activation maps of a few images: what every unit does with each of them, and where."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import islice
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from filterscope.errors import BadImages, FilterscopeError, UnknownName
 from filterscope.images import ImageSource, fit
 from filterscope.images.preprocessing import Preprocessing
 from filterscope.lenses.activations import LENS, map_size, read_maps
+from filterscope.lenses.choice import spread, unreadable
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.overlay import averaged, no_larger
 from filterscope.lenses.scan import needed_images
@@ -25,9 +25,6 @@ IMAGES_A_TASK = 4
 
 LONGEST = 224
 """Longer side of an image on its sheet, at the most."""
-
-TRIES = 5
-"""Images beyond those wanted that are tried until enough can be read."""
 
 MOST = 100
 """Images whose maps are kept."""
@@ -100,13 +97,7 @@ class Activations:
                 if problem := unreadable(source, image, preprocessing):
                     raise BadImages(f"cannot read the image {source.name(image)!r}: {problem}")
             return found
-        chosen: list[int] = []
-        for candidates, count in groups(source, self.images):
-            readable = (image for image in candidates if not unreadable(source, image, preprocessing))
-            chosen += islice(readable, count)
-        if not chosen:
-            raise BadImages(f"none of the {len(source)} images that were tried could be read")
-        return sorted(set(chosen))
+        return list(spread(source, self.images, preprocessing))
 
 
 @dataclass(frozen=True)
@@ -144,34 +135,6 @@ def packed(layer: Layer, image: int, maps: Float[np.ndarray, "unit row column"],
     return ActivationMap.of(layer.name, image, maps if kept == size else averaged(maps, kept), size, maps.max((1, 2)))
 
 
-def groups(source: ImageSource, count: int) -> Iterator[tuple[Sequence[int], int]]:
-    """Where to look for ``count`` images: ids to be tried in this order, and how many of them to take."""
-    labels = source.labels
-    if not labels:
-        for start in evenly(len(source), count):
-            yield range(start, min(start + TRIES, len(source))), 1
-        return
-    wanted = [labels[number] for number in evenly(len(labels), count)]
-    each = max(1, count // len(wanted))
-    members: dict[str, list[int]] = {label: [] for label in wanted}
-    for image in range(len(source)):
-        label = source.label(image)
-        if label in members and len(members[label]) < each + TRIES:
-            members[label].append(image)
-    yield from ((members[label], each) for label in wanted)
-
-
-def evenly(length: int, count: int) -> list[int]:
-    """At most ``count`` of ``length`` places, evenly apart.
-
-    Example:
-        >>> evenly(10, 4)
-        [0, 2, 5, 7]
-    """
-    count = min(length, count)
-    return [length * number // count for number in range(count)]
-
-
 def named(source: ImageSource, given: int | str) -> int:
     """The id of an image given by its id or name.
 
@@ -186,12 +149,3 @@ def named(source: ImageSource, given: int | str) -> int:
     if given not in names:
         raise UnknownName.of("image", given, names)
     return names.index(given)
-
-
-def unreadable(source: ImageSource, image: int, preprocessing: Preprocessing) -> str:
-    """Why an image cannot be used; empty: it can."""
-    try:
-        fit(source.load(image), preprocessing)
-    except BadImages as problem:
-        return str(problem)
-    return ""
