@@ -86,7 +86,7 @@ def test_inspect_writes_an_atlas_says_where_and_then_does_nothing(run, model, ph
     assert "skipped 1 images (cat/broken.jpg" in last
     atlas = fs.Atlas(out_folder)
     # A sheet a layer and lens, one of the images, and one a task of those with activation maps.
-    assert len(atlas.sheets()) == 2 * 3 + 1 + 3
+    assert len(atlas.sheets()) == 2 * 5 + 1 + 3
     assert all(sheet.exists() for sheet in atlas.sheets())
     assert sorted(atlas.images().label.dropna().unique()) == ["cat", "dog"]
     code, out, _ = run("inspect", model, "--images", photos, "--out", out_folder)
