@@ -11,6 +11,7 @@ from torch import Tensor
 
 from filterscope.ascent.canvas import followed
 from filterscope.ascent.memory import memory_kept
+from filterscope.ascent.threads import worthwhile_threads
 from filterscope.atlas.records import Layer, Pair
 from filterscope.errors import BadModel
 from filterscope.images.tensors import normalise
@@ -226,20 +227,21 @@ def together(
     method: str,
 ) -> Iterator[Carried]:
     """Carry back the seeds of parts of one size: one forward pass, then one of each part at a time."""
-    # channels_last: two thirds of the time on a CPU. What comes after the convolutions may rely on the usual order.
-    stops = layer is not None and layer.calls == 1 and layer.output_size is not None
-    order = torch.channels_last if stops else torch.contiguous_format
-    x = normalise(
-        pixels, network.preprocessing, device=network.device, dtype=network.dtype, memory_format=order
-    ).requires_grad_()
-    maps = forward(network, x, layer, method)
-    rounds = max(map(len, parts.values()))
-    for turn in range(rounds):
-        now = [(row, part, group[turn]) for row, (part, group) in enumerate(parts.items()) if len(group) > turn]
-        values = torch.stack([read(maps, row, cutter, part, seed) for row, part, seed in now])
-        (gradient,) = torch.autograd.grad(values.sum(), x, retain_graph=turn < rounds - 1)
-        for (row, part, seed), value in zip(now, values.tolist(), strict=True):
-            yield Carried(seed, value, part[1][0], part[2][0], x[row].detach(), gradient[row])
+    with worthwhile_threads(pixels.shape[0] * pixels.shape[1] * pixels.shape[2]):
+        # channels_last: two thirds of the time on a CPU. What comes after the convolutions may rely on the usual order.
+        stops = layer is not None and layer.calls == 1 and layer.output_size is not None
+        order = torch.channels_last if stops else torch.contiguous_format
+        x = normalise(
+            pixels, network.preprocessing, device=network.device, dtype=network.dtype, memory_format=order
+        ).requires_grad_()
+        maps = forward(network, x, layer, method)
+        rounds = max(map(len, parts.values()))
+        for turn in range(rounds):
+            now = [(row, part, group[turn]) for row, (part, group) in enumerate(parts.items()) if len(group) > turn]
+            values = torch.stack([read(maps, row, cutter, part, seed) for row, part, seed in now])
+            (gradient,) = torch.autograd.grad(values.sum(), x, retain_graph=turn < rounds - 1)
+            for (row, part, seed), value in zip(now, values.tolist(), strict=True):
+                yield Carried(seed, value, part[1][0], part[2][0], x[row].detach(), gradient[row])
 
 
 def read(maps: Sequence[Tensor], row: int, cutter: Cutter, part: Part, seed: Seed) -> Tensor:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from filterscope.atlas.records import BackProjection, Card, Layer, Pair, Patch, Picture, Result, Sheet, Task
 from filterscope.errors import BadModel, FilterscopeError
-from filterscope.images import stream
+from filterscope.images.shelf import SHELF
 from filterscope.lenses.cones import Carried, Seed, carry_back
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.overlay import shares, weighed
@@ -143,9 +143,9 @@ class CarryPatches:
         source = needed_images(bench)
 
         def images(ids: Sequence[int]) -> Iterator[tuple[int, UInt8[np.ndarray, "height width channel"]]]:
-            batches = stream(source, ids, network.preprocessing, batch_size=bench.batch_size, workers=bench.workers)
-            for batch in batches:
-                yield from zip(batch.ids, batch.pixels, strict=True)
+            # Layer by layer the same images are looked at.
+            size, workers = bench.batch_size, bench.workers
+            return SHELF.read(source, ids, network.preprocessing, batch_size=size, workers=workers)
 
         seeds = {seed_of(patch): patch for patch in self.patches}
         seen = fields(network, self.layer)
