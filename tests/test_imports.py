@@ -15,12 +15,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"errors", "atlas"},
     "demo": {"errors"},
     "engines": {"errors"},
+    "convolution": {"errors"},
     "images": {"errors", "atlas.records"},
     "model": {"errors", "atlas.records", "images", "demo"},
     "ascent": {"errors", "atlas.records", "images", "model"},
     "lenses": {"errors", "atlas.records", "images", "model", "ascent"},
+    "findings": {"errors", "atlas.records", "images", "model", "lenses", "convolution"},
     "inspection": {"errors", "atlas", "images", "model", "lenses", "engines"},
-    "commands": {"errors", "atlas", "report", "demo", "images", "model", "ascent", "lenses", "engines", "inspection"},
+    "commands": {
+        "errors",
+        "atlas",
+        "report",
+        "demo",
+        "images",
+        "model",
+        "ascent",
+        "lenses",
+        "convolution",
+        "findings",
+        "engines",
+        "inspection",
+    },
 }
 """Room -> what it may import beside itself. The package's own __init__ re-exports from anywhere."""
 
@@ -68,6 +83,7 @@ def test_every_room_has_its_rule():
         ["activations", "--help"],
         ["report", "--help"],
         ["figure", "--help"],
+        ["identify", "--help"],
         ["--version"],
     ],
 )

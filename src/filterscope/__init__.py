@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from filterscope.ascent.optimum import diverse_optima as diverse_optima
     from filterscope.ascent.optimum import optimum as optimum
     from filterscope.atlas import Atlas as Atlas
+    from filterscope.convolution import classic as classic
     from filterscope.errors import FilterscopeError as FilterscopeError
+    from filterscope.findings.kernels import identify_kernels as identify_kernels
     from filterscope.images import open_images as open_images
     from filterscope.images.preprocessing import Preprocessing as Preprocessing
     from filterscope.inspection import inspect as inspect
@@ -65,11 +67,13 @@ PUBLIC = {
     "activations": "lenses.activations",
     "backproject": "lenses.backprojection",
     "class_evidence": "ascent.objectives",
+    "classic": "convolution",
     "direction": "ascent.objectives",
     "diverse_optima": "ascent.optimum",
     "diversity": "ascent.objectives",
     "energy": "ascent.objectives",
     "figure": "report.figure",
+    "identify_kernels": "findings.kernels",
     "inspect": "inspection",
     "likeness": "ascent.objectives",
     "load": "model",
@@ -107,11 +111,13 @@ __all__ = [
     "activations",
     "backproject",
     "class_evidence",
+    "classic",
     "direction",
     "diverse_optima",
     "diversity",
     "energy",
     "figure",
+    "identify_kernels",
     "inspect",
     "likeness",
     "load",

@@ -26,6 +26,7 @@ from filterscope.lenses import (
     Optima,
     Patches,
     Stage,
+    TuningCurves,
     Workbench,
     digest,
 )
@@ -37,6 +38,7 @@ LENSES: dict[str, type[Lens]] = {
     "patches": Patches,
     "backprojections": BackProjections,
     "effective_kernels": EffectiveKernels,
+    "tuning": TuningCurves,
     "optima": Optima,
     "classes": Classes,
     "activations": Activations,

@@ -302,6 +302,41 @@ class EffectiveKernel(Record):
 
 
 @dataclass(frozen=True)
+class Tuning(Record):
+    """What a unit answers to drawn stimuli as one of their parameters goes through ``values``, the rest at its best.
+
+    ``of`` is "orientation", "frequency", "phase" and "size" (of gratings), "hue" and "axis" (where the image has
+    colours), "brightness", "edge", "edge size", "bar", "corner", "curvature", "texture" and "texture noise". Number i
+    of ``responses`` (little-endian float32) is the pre-activation for value i minus that to mid grey, in the middle of
+    the image; ``peak`` is the largest. ``preferred`` is the value there, or between those shown, and ``selectivity``
+    how much depends on it. ``grey`` is the pre-activation to mid grey, ``noise`` the largest
+    response to any of two dozen images of noise, ``best`` that to any stimulus of all kinds. ``status``: "clear" (the
+    peak is above ``noise``), "weak" (it is not), "none" (it is less than a twentieth of ``best``: this is not what the
+    unit answers to) or "silent" (no stimulus brings it above ``grey``); the last two have nothing to prefer.
+    """
+
+    table: ClassVar[str] = "tuning"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit", "of")
+
+    layer: str
+    unit: int
+    of: str
+    values: tuple[float, ...]
+    responses: bytes
+    preferred: float | None
+    selectivity: float | None
+    peak: float
+    grey: float
+    noise: float
+    best: float
+    status: str
+
+    def curve(self) -> NDArray[np.float32]:
+        """The responses, one for each of ``values``."""
+        return np.frombuffer(self.responses, "<f4").astype(np.float32)
+
+
+@dataclass(frozen=True)
 class Kernel(Record):
     """A unit's weights, as they are (scale of a following batch norm not included).
 
@@ -505,6 +540,7 @@ TABLES: tuple[type[Record], ...] = (
     BackProjection,
     Kernel,
     EffectiveKernel,
+    Tuning,
     Optimum,
     ClassImage,
     Contribution,

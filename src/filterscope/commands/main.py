@@ -8,6 +8,7 @@ from filterscope.commands.activations import activations
 from filterscope.commands.backproject import backproject
 from filterscope.commands.demo import demo
 from filterscope.commands.figure import figure
+from filterscope.commands.identify import identify
 from filterscope.commands.inspect import inspect
 from filterscope.commands.layers import layers
 from filterscope.commands.optimum import optimum
@@ -31,6 +32,7 @@ app.command()(optimum)
 app.command()(activations)
 app.command()(backproject)
 app.command()(reconstruct)
+app.command()(identify)
 app.command()(report)
 app.command()(figure)
 

@@ -1,0 +1,1 @@
+"""Conclusions about units and layers, each with its evidence and its uncertainty."""

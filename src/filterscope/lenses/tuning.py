@@ -1,0 +1,224 @@
+"""The lens that shows drawn stimuli to all units at once and keeps their tuning curves."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from filterscope.atlas.records import Layer, Pair, Result, Task, Tuning
+from filterscope.errors import BadModel
+from filterscope.images.preprocessing import Preprocessing
+from filterscope.images.stimuli import Stimulus, series
+from filterscope.images.tensors import normalise
+from filterscope.lenses.lens import Stage, Stages, Workbench, digest
+from filterscope.lenses.patches import fields
+from filterscope.lenses.scan import Scanner
+from filterscope.lenses.tuning_curves import Curve, Responses, curves
+from filterscope.model import Network
+from filterscope.model.layers import units_last
+
+STIMULI_A_TASK = 512
+"""What a run that is killed loses at most."""
+
+NOTHING = 0.05
+"""Share of a unit's largest response to anything, below which a curve has nothing to tell. Ten times what the rounding
+of equally bright colours to bytes can do."""
+
+ROUNDING = 1e-5
+"""Share of the largest value of the layer that the arithmetic of a network in float32 may be off by."""
+
+
+@dataclass(frozen=True)
+class TuningCurves:
+    """What every unit answers to gratings, hues, edges, bars, corners, arcs and textures; needs no images.
+
+    The same series is shown to all units of all layers: its cost does not depend on how many there are.
+    """
+
+    name: ClassVar[str] = "tuning"
+    needs_images: ClassVar[bool] = False
+
+    def stages(self, bench: Workbench, layers: Sequence[Layer]) -> Stages:
+        """The series, some stimuli a task, and then the curves of all layers."""
+        shown = shown_to(bench.network.preprocessing)
+        facts = (bench.network.digest, self, list(layers), len(shown))
+        parts = [
+            Task(
+                digest=digest("stimuli", *facts, first),
+                lens=self.name,
+                title=f"stimuli {first} to {min(first + STIMULI_A_TASK, len(shown)) - 1}",
+                work=ShowStimuli(tuple(layers), first, min(first + STIMULI_A_TASK, len(shown))),
+                size=min(STIMULI_A_TASK, len(shown) - first),
+            )
+            for first in range(0, len(shown), STIMULI_A_TASK)
+        ]
+        last = Task(
+            digest=digest("tuning curves", [part.digest for part in parts]),
+            lens=self.name,
+            title=f"tuning curves of {len(layers)} layers",
+            work=FindCurves(tuple(layers)),
+            size=0,
+            needs=tuple(part.digest for part in parts),
+        )
+        yield Stage(f"tuning of {len(layers)} layers", "stimuli", [*parts, last])
+
+
+def shown_to(preprocessing: Preprocessing) -> list[Stimulus]:
+    """The series for a network: with colours where its channels are known to be red, green and blue."""
+    return series(preprocessing.input_size, colour=preprocessing.channels in ("RGB", "BGR"))
+
+
+def as_pixels(
+    image: UInt8[np.ndarray, "height width 3"], preprocessing: Preprocessing
+) -> UInt8[np.ndarray, "height width channel"]:
+    """A stimulus in as many channels as the network takes; luminance is shown in all channels alike."""
+    if preprocessing.channels in ("RGB", "BGR"):
+        return image
+    return np.repeat(image[..., :1], preprocessing.channel_count, axis=2)
+
+
+@dataclass(frozen=True)
+class ShowStimuli:
+    """Show some of the series to all layers. Called with the workbench; its partial: (stimulus, unit) of each layer."""
+
+    layers: tuple[Layer, ...]
+    first: int
+    stop: int
+
+    def __call__(self, bench: Workbench) -> Result:
+        """What every unit says in the middle of the image."""
+        preprocessing = bench.network.preprocessing
+        shown = shown_to(preprocessing)[self.first : self.stop]
+        middles = [middle(bench.network, layer) for layer in self.layers]
+        heard = [np.empty((len(shown), layer.channels), np.float32) for layer in self.layers]
+        numbers = {layer.name: number for number, layer in enumerate(self.layers)}
+        with Scanner(bench, self.layers) as scanner:
+            for begin in range(0, len(shown), bench.batch_size):
+                batch = shown[begin : begin + bench.batch_size]
+                pixels = np.stack(
+                    [as_pixels(stimulus.draw(preprocessing.input_size), preprocessing) for stimulus in batch]
+                )
+                rows = slice(begin, begin + len(batch))
+
+                def visit(module: str, call: int, output: Tensor, rows: slice = rows) -> None:
+                    for layer in scanner.by_module[module] if call == 0 else ():
+                        number = numbers[layer.name]
+                        heard[number][rows] = at_place(units_last(output, layer), middles[number])
+
+                images = normalise(
+                    pixels,
+                    preprocessing,
+                    device=bench.network.device,
+                    dtype=bench.network.dtype,
+                    memory_format=scanner.order,
+                )
+                # Not inference_mode: a network that keeps a tensor could not be trained afterwards.
+                with torch.no_grad():
+                    scanner.read.visit(images, visit)
+                bench.tick(len(batch))
+        for layer, values in zip(self.layers, heard, strict=True):
+            if not np.isfinite(values).all():
+                raise BadModel(
+                    f"layer {layer.name} gives NaN or infinity for drawn stimuli; look for broken weights or "
+                    "preprocessing of the network, or leave the layer out"
+                )
+        return Result(partial=packed(heard))
+
+
+def middle(network: Network, layer: Layer) -> tuple[float | None, float | None]:
+    """The position, with fractions, whose receptive field is centred in the image; None: the map's own middle."""
+    places = [
+        None if axis is None else ((extent - axis.size) / 2 - axis.start) / axis.stride
+        for axis, extent in zip(fields(network, layer)[0], network.preprocessing.input_size, strict=True)
+    ]
+    return places[0], places[1]
+
+
+def at_place(
+    maps: Float[Tensor, "image row column unit"], place: tuple[float | None, float | None]
+) -> Float[np.ndarray, "image unit"]:
+    """What the units say at the position next to ``place``; of two the one further up or left."""
+    row, column = (
+        min(max(int(np.ceil(((length - 1) / 2 if at is None else at) - 0.5)), 0), length - 1)
+        for at, length in zip(place, maps.shape[1:3], strict=True)
+    )
+    return maps[:, row, column].detach().float().cpu().numpy()
+
+
+def packed(arrays: Sequence[NDArray[np.float32]]) -> bytes:
+    """Arrays as the bytes of an .npz."""
+    buffer = io.BytesIO()
+    np.savez(buffer, *arrays)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class FindCurves:
+    """The curves of all units. Called with the workbench and what the stimuli gave."""
+
+    layers: tuple[Layer, ...]
+
+    def __call__(self, bench: Workbench, before: Sequence[bytes]) -> Result:
+        """Records, layer by layer."""
+        shown = shown_to(bench.network.preprocessing)
+        parts = [np.load(io.BytesIO(data), allow_pickle=False) for data in before]
+        records: list[Tuning] = []
+        for number, layer in enumerate(self.layers):
+            values = np.concatenate([part[f"arr_{number}"] for part in parts])
+            seen = shorter_side(bench.network, layer)
+            responses = Responses(shown, values, seen)
+            found = list(curves(responses))
+            # A peak between two phases that were shown is a response as well.
+            best = np.maximum.reduce([responses.best, *(curve.responses.max(0) for curve in found)])
+            for curve in found:
+                records += told(layer, curve, responses, best)
+        return Result(tuple(records))
+
+
+def shorter_side(network: Network, layer: Layer) -> int:
+    """Of a layer's receptive field, in pixels; at most the image's."""
+    size: Pair = network.preprocessing.input_size
+    return min(
+        extent if axis is None else min(axis.size, extent)
+        for axis, extent in zip(fields(network, layer)[0], size, strict=True)
+    )
+
+
+def told(layer: Layer, curve: Curve, responses: Responses, largest: Float[np.ndarray, "unit"]) -> Iterator[Tuning]:
+    """A curve of all units as records; ``largest`` is each unit's response to what it likes best."""
+    # What no arithmetic can tell from zero, for each unit.
+    nothing = ROUNDING * max(float(np.abs(responses.grey).max()), float(np.abs(responses.values).max()))
+    for unit in range(responses.units):
+        peak, best, noise = (float(one[unit]) for one in (curve.responses.max(0), largest, responses.noise))
+        state = status(peak, best, noise, nothing)
+        defined = state in ("clear", "weak")
+        selectivity = float(curve.selectivity[unit])
+        yield Tuning(
+            layer=layer.name,
+            unit=unit,
+            of=curve.of,
+            values=tuple(float(f"{value:.4g}") for value in curve.values[:, unit]),
+            responses=curve.responses[:, unit].astype("<f4").tobytes(),
+            preferred=float(curve.preferred[unit]) if defined else None,
+            selectivity=selectivity if defined and np.isfinite(selectivity) else None,
+            peak=peak,
+            grey=float(responses.grey[unit]),
+            noise=noise,
+            best=best,
+            status=state,
+        )
+
+
+def status(peak: float, best: float, noise: float, nothing: float) -> str:
+    """How sure a curve is, from its largest response and those to anything and to noise."""
+    if best <= nothing:
+        return "silent"
+    if peak <= NOTHING * best:
+        return "none"
+    return "weak" if peak <= noise else "clear"
