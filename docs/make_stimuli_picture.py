@@ -25,7 +25,7 @@ def rows() -> list[tuple[str, str, list[Stimulus]]]:
         ("hues", "24 at three saturations", [Hue(36.0 * n) for n in range(COLUMNS)]),
         ("greys", "9, flat", [Grey(level) for level in LEVELS]),
         ("orientation", "12 orientations", [Grating(18.0 * n, wave, 0, side) for n in range(COLUMNS)]),
-        ("frequency", "half octaves", [Grating(90, one, 0, side) for one in waves[1 : COLUMNS + 1]]),
+        ("frequency", "half octaves", [Grating(90, one, 0, side) for one in waves[:COLUMNS]]),
         ("phase, and axis", "4 phases; 3 axes of colour", phases_and_axes(wave)),
         ("size", "octaves", [Grating(45, waves[3], 0, size) for size in (8, 12, 16, 20, 24, 32, 40, 48, 56, side)]),
         ("edges", "16 directions, 3 places", [Edge(36.0 * n, side, 0.2 * side * (n % 3 - 1)) for n in range(COLUMNS)]),

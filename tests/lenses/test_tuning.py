@@ -201,7 +201,7 @@ def test_what_is_written_agrees_with_itself_and_with_the_network(tmp_path):
         pixels = torch.from_numpy(np.stack([one.draw((SIDE, SIDE)) for one in some]).astype(np.float32))
         with torch.no_grad():
             maps = module[:2](((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2))
-        # The stem sees 5 pixels, 2 further at every step: the one 7 steps on is centred at 16, next to the middle, 15.5.
+        # The stem sees 5 pixels, 2 further at every step: 7 steps on it is centred at 16, next to the middle at 15.5.
         said[kind] = maps[:, :, 7, 7].numpy()
     grey = said[Grey][shown[Grey].index(Grey())]
     for of_kind, kind in (("edge", Edge), ("bar", Bar), ("brightness", Grey)):

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -29,6 +30,10 @@ STIMULI_A_TASK = 512
 NOTHING = 0.05
 """Share of a unit's largest response to anything, below which a curve has nothing to tell. Ten times what the rounding
 of equally bright colours to bytes can do."""
+
+SMALL = 64 * 64
+"""Pixels of a stimulus that is kept once drawn: a series of such takes some 40 MB, and drawing it longer than a small
+network takes to answer."""
 
 ROUNDING = 1e-5
 """Share of the largest value of the layer that the arithmetic of a network in float32 may be off by."""
@@ -74,6 +79,17 @@ def shown_to(preprocessing: Preprocessing) -> list[Stimulus]:
     return series(preprocessing.input_size, colour=preprocessing.channels in ("RGB", "BGR"))
 
 
+def drawn(stimulus: Stimulus, size: Pair) -> UInt8[np.ndarray, "height width 3"]:
+    """The stimulus; small ones are kept for the next network."""
+    return kept(stimulus, size) if size[0] * size[1] <= SMALL else stimulus.draw(size)
+
+
+@lru_cache(maxsize=8192)
+def kept(stimulus: Stimulus, size: Pair) -> UInt8[np.ndarray, "height width 3"]:
+    """The stimulus, drawn once."""
+    return stimulus.draw(size)
+
+
 def as_pixels(
     image: UInt8[np.ndarray, "height width 3"], preprocessing: Preprocessing
 ) -> UInt8[np.ndarray, "height width channel"]:
@@ -102,7 +118,7 @@ class ShowStimuli:
             for begin in range(0, len(shown), bench.batch_size):
                 batch = shown[begin : begin + bench.batch_size]
                 pixels = np.stack(
-                    [as_pixels(stimulus.draw(preprocessing.input_size), preprocessing) for stimulus in batch]
+                    [as_pixels(drawn(stimulus, preprocessing.input_size), preprocessing) for stimulus in batch]
                 )
                 rows = slice(begin, begin + len(batch))
 
