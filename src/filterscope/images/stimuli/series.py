@@ -37,6 +37,8 @@ class Stimulus(Protocol):
         """The image; the same one at every call."""
         ...
 
+    def __hash__(self) -> int: ...
+
 
 def stimuli(size: Size, colour: bool = True) -> Iterator[tuple[Stimulus, UInt8[np.ndarray, "height width 3"]]]:
     """Draw the series for images of ``size``, one by one.
