@@ -170,7 +170,9 @@ def test_the_formula_in_the_explanation_gives_what_it_says(workplace):
     run_page(DOCS / "explanation/receptive-fields.md", workplace)
 
 
-@pytest.mark.parametrize("page", ["activations", "back-projection", "effective-kernels", "classic-filters", "tuning"])
+@pytest.mark.parametrize(
+    "page", ["activations", "back-projection", "effective-kernels", "classic-filters", "faces", "tuning"]
+)
 def test_python_on_the_page_of_a_method_runs(page, workplace):
     run_page(DOCS / f"explanation/{page}.md", workplace)
 

@@ -84,6 +84,7 @@ def test_every_room_has_its_rule():
         ["report", "--help"],
         ["figure", "--help"],
         ["identify", "--help"],
+        ["faces", "--help"],
         ["--version"],
     ],
 )

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from filterscope.atlas import Atlas as Atlas
     from filterscope.convolution import classic as classic
     from filterscope.errors import FilterscopeError as FilterscopeError
+    from filterscope.findings.faces import Faces as Faces
+    from filterscope.findings.faces import faces as faces
+    from filterscope.findings.faces_file import faces_of as faces_of
     from filterscope.findings.kernels import identify_kernels as identify_kernels
     from filterscope.images import open_images as open_images
     from filterscope.images.preprocessing import Preprocessing as Preprocessing
@@ -53,6 +56,7 @@ PUBLIC = {
     "Atlas": "atlas",
     "BackProjections": "lenses",
     "EffectiveKernels": "lenses",
+    "Faces": "findings.faces",
     "FilterscopeError": "errors",
     "Kernels": "lenses",
     "Network": "model",
@@ -72,6 +76,8 @@ PUBLIC = {
     "diverse_optima": "ascent.optimum",
     "diversity": "ascent.objectives",
     "energy": "ascent.objectives",
+    "faces": "findings.faces",
+    "faces_of": "findings.faces_file",
     "figure": "report.figure",
     "identify_kernels": "findings.kernels",
     "inspect": "inspection",
@@ -97,6 +103,7 @@ __all__ = [
     "Atlas",
     "BackProjections",
     "EffectiveKernels",
+    "Faces",
     "FilterscopeError",
     "Kernels",
     "Network",
@@ -116,6 +123,8 @@ __all__ = [
     "diverse_optima",
     "diversity",
     "energy",
+    "faces",
+    "faces_of",
     "figure",
     "identify_kernels",
     "inspect",

@@ -7,6 +7,7 @@ import typer
 from filterscope.commands.activations import activations
 from filterscope.commands.backproject import backproject
 from filterscope.commands.demo import demo
+from filterscope.commands.faces import faces
 from filterscope.commands.figure import figure
 from filterscope.commands.identify import identify
 from filterscope.commands.inspect import inspect
@@ -33,6 +34,7 @@ app.command()(activations)
 app.command()(backproject)
 app.command()(reconstruct)
 app.command()(identify)
+app.command()(faces)
 app.command()(report)
 app.command()(figure)
 
