@@ -337,6 +337,55 @@ class Tuning(Record):
 
 
 @dataclass(frozen=True)
+class Perturbation(Record):
+    """What is left of a unit's response to its strongest parts of images when one thing is taken from them.
+
+    Responses are pre-activations minus that to mid grey (``grey``), at or above zero; ``best`` is the largest, and
+    ``reached`` its share of the largest in all images. ``crops`` parts counted, each by its strength. ``extent`` is the
+    diameter in pixels of the soft round window that leaves nine tenths, ``half`` that which leaves one half, as a share
+    of it. The others are shares of the response that stay: ``without_colour``, with colours opposed
+    (``complement``), in windows of a half and a quarter of the extent, blurred by a Gaussian of a 16th, 32nd and 64th of it, with the square of
+    the extent shuffled in tiles of a half, a quarter and an eighth of its side, and with its phases ``scrambled``. ``superadditivity`` is the
+    sum of the losses when each of 4 x 4 tiles becomes grey in turn (1: the tiles add up; more: they are needed
+    together), ``participation`` the share of the tiles that matter, (sum of losses)^2 / (16 sum of their squares).
+    Null: nothing brought the unit above its response to grey. ``responses`` holds, as little-endian float32 (statistic,
+    part): the response itself, without colour, complement, in each of ``windows`` (diameters in pixels), blurred by
+    the three, shuffled in 2, 4 and 8, scrambled, and with each of the 16 tiles grey.
+    """
+
+    table: ClassVar[str] = "perturbation"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit")
+
+    layer: str
+    unit: int
+    crops: int
+    best: float
+    grey: float
+    reached: float | None
+    extent: float | None
+    half: float | None
+    without_colour: float | None
+    complement: float | None
+    window_half: float | None
+    window_quarter: float | None
+    blurred_16: float | None
+    blurred_32: float | None
+    blurred_64: float | None
+    shuffled_half: float | None
+    shuffled_quarter: float | None
+    shuffled_eighth: float | None
+    scrambled: float | None
+    superadditivity: float | None
+    participation: float | None
+    windows: tuple[float, ...]
+    responses: bytes
+
+    def statistics(self) -> NDArray[np.float32]:
+        """The responses, (statistic, part)."""
+        return np.frombuffer(self.responses, "<f4").reshape(-1, self.crops) if self.crops else np.empty((0, 0), "f4")
+
+
+@dataclass(frozen=True)
 class Kernel(Record):
     """A unit's weights, as they are (scale of a following batch norm not included).
 
@@ -541,6 +590,7 @@ TABLES: tuple[type[Record], ...] = (
     Kernel,
     EffectiveKernel,
     Tuning,
+    Perturbation,
     Optimum,
     ClassImage,
     Contribution,

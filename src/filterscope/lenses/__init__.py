@@ -11,5 +11,6 @@ from filterscope.lenses.lens import Workbench as Workbench
 from filterscope.lenses.lens import digest as digest
 from filterscope.lenses.optima import Optima as Optima
 from filterscope.lenses.patches import Patches as Patches
+from filterscope.lenses.perturbations import Perturbations as Perturbations
 from filterscope.lenses.projected_patches import BackProjections as BackProjections
 from filterscope.lenses.tuning import TuningCurves as TuningCurves

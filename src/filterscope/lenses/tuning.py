@@ -7,22 +7,17 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from torch import Tensor
 
 from filterscope.atlas.records import Layer, Pair, Result, Task, Tuning
-from filterscope.errors import BadModel
 from filterscope.images.preprocessing import Preprocessing
 from filterscope.images.stimuli import Stimulus, series
-from filterscope.images.tensors import normalise
+from filterscope.lenses.centre import Centre
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.patches import fields
-from filterscope.lenses.scan import Scanner
 from filterscope.lenses.tuning_curves import Curve, Responses, curves
 from filterscope.model import Network
-from filterscope.model.layers import units_last
 
 STIMULI_A_TASK = 512
 """What a run that is killed loses at most."""
@@ -111,60 +106,17 @@ class ShowStimuli:
         """What every unit says in the middle of the image."""
         preprocessing = bench.network.preprocessing
         shown = shown_to(preprocessing)[self.first : self.stop]
-        middles = [middle(bench.network, layer) for layer in self.layers]
-        heard = [np.empty((len(shown), layer.channels), np.float32) for layer in self.layers]
-        numbers = {layer.name: number for number, layer in enumerate(self.layers)}
-        with Scanner(bench, self.layers) as scanner:
+        heard: list[list[NDArray[np.float32]]] = [[] for _ in self.layers]
+        with Centre(bench, self.layers, preprocessing.input_size) as centre:
             for begin in range(0, len(shown), bench.batch_size):
                 batch = shown[begin : begin + bench.batch_size]
                 pixels = np.stack(
                     [as_pixels(drawn(stimulus, preprocessing.input_size), preprocessing) for stimulus in batch]
                 )
-                rows = slice(begin, begin + len(batch))
-
-                def visit(module: str, call: int, output: Tensor, rows: slice = rows) -> None:
-                    for layer in scanner.by_module[module] if call == 0 else ():
-                        number = numbers[layer.name]
-                        heard[number][rows] = at_place(units_last(output, layer), middles[number])
-
-                images = normalise(
-                    pixels,
-                    preprocessing,
-                    device=bench.network.device,
-                    dtype=bench.network.dtype,
-                    memory_format=scanner.order,
-                )
-                # Not inference_mode: a network that keeps a tensor could not be trained afterwards.
-                with torch.no_grad():
-                    scanner.read.visit(images, visit)
+                for parts, values in zip(heard, centre.hear(pixels), strict=True):
+                    parts.append(values)
                 bench.tick(len(batch))
-        for layer, values in zip(self.layers, heard, strict=True):
-            if not np.isfinite(values).all():
-                raise BadModel(
-                    f"layer {layer.name} gives NaN or infinity for drawn stimuli; look for broken weights or "
-                    "preprocessing of the network, or leave the layer out"
-                )
-        return Result(partial=packed(heard))
-
-
-def middle(network: Network, layer: Layer) -> tuple[float | None, float | None]:
-    """The position, with fractions, whose receptive field is centred in the image; None: the map's own middle."""
-    places = [
-        None if axis is None else ((extent - axis.size) / 2 - axis.start) / axis.stride
-        for axis, extent in zip(fields(network, layer)[0], network.preprocessing.input_size, strict=True)
-    ]
-    return places[0], places[1]
-
-
-def at_place(
-    maps: Float[Tensor, "image row column unit"], place: tuple[float | None, float | None]
-) -> Float[np.ndarray, "image unit"]:
-    """What the units say at the position next to ``place``; of two the one further up or left."""
-    row, column = (
-        min(max(int(np.ceil(((length - 1) / 2 if at is None else at) - 0.5)), 0), length - 1)
-        for at, length in zip(place, maps.shape[1:3], strict=True)
-    )
-    return maps[:, row, column].detach().float().cpu().numpy()
+        return Result(partial=packed([np.concatenate(parts) for parts in heard]))
 
 
 def packed(arrays: Sequence[NDArray[np.float32]]) -> bytes:

@@ -1,0 +1,113 @@
+"""Images with one thing taken from them: colour, detail, arrangement, phase, what is around, or one tile.
+
+All act on a batch of bytes around its centre and leave it as it was. What is taken away becomes mid grey, so that a
+linear filter loses exactly what it had there.
+"""
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from filterscope.images.stimuli.canvas import GREY, aperture
+
+Images = UInt8[np.ndarray, "image height width channel"]
+
+TILES = 4
+"""Tiles along a side of the square that is occluded tile by tile."""
+
+
+def without_colour(images: Images) -> Images:
+    """Every pixel as the mean of its channels."""
+    grey = np.rint(images.mean(3, keepdims=True, dtype=np.float32)).astype(np.uint8)
+    return np.repeat(grey, images.shape[3], axis=3)
+
+
+def complement(images: Images) -> Images:
+    """Every pixel's colour turned into the opposed one, its brightness kept; what goes beyond the bytes is cut off."""
+    pixels = images.astype(np.float32)
+    return as_bytes(2 * pixels.mean(3, keepdims=True) - pixels)
+
+
+def windowed(images: Images, diameter: float) -> Images:
+    """What a soft round window shows, mid grey around it."""
+    shown = aperture((images.shape[1], images.shape[2]), diameter)[..., None]
+    return as_bytes(GREY + (images.astype(np.float32) - GREY) * shown)
+
+
+def blurred(images: Images, sigma: float) -> Images:
+    """Averaged by a Gaussian of so many pixels, the image mirrored at its edges."""
+    return as_bytes(gaussian_filter(images.astype(np.float32), (0, sigma, sigma, 0), mode="reflect", truncate=3.0))
+
+
+def shuffled(images: Images, side: float, cuts: int, draw: int) -> Images:
+    """The tiles of the central square in another order, none of them in its place.
+
+    Args:
+        images: the batch.
+        side: of the square, in pixels.
+        cuts: tiles along a side; of a square smaller than that, pixels.
+        draw: number of the order; each image of the batch has its own.
+    """
+    height, width = images.shape[1:3]
+    tile = max(1, int(min(side, height, width) / cuts))
+    cuts = min(cuts, min(height, width) // tile)
+    if cuts < 2:
+        return images.copy()
+    rows, columns = central(height, cuts * tile), central(width, cuts * tile)
+    found = images.copy()
+    for number, image in enumerate(images):
+        square = image[rows, columns].reshape(cuts, tile, cuts, tile, -1).swapaxes(1, 2)
+        tiles = square.reshape(cuts * cuts, tile, tile, -1)[displaced(cuts * cuts, (draw, number))]
+        square = tiles.reshape(cuts, cuts, tile, tile, -1).swapaxes(1, 2)
+        found[number, rows, columns] = square.reshape(cuts * tile, cuts * tile, -1)
+    return found
+
+
+def scrambled(images: Images, side: float, draw: int) -> Images:
+    """The waves of the central square at other phases, the same for all channels: mean, spectrum and colours stay."""
+    height, width = images.shape[1:3]
+    length = max(2, round(min(side, height, width)))
+    rows, columns = central(height, length), central(width, length)
+    found = images.copy()
+    for number, image in enumerate(images):
+        noise = np.random.default_rng((1, draw, number)).standard_normal((length, length))
+        turn = np.exp(1j * np.angle(np.fft.rfft2(noise)))
+        turn[0, 0] = 1
+        waves = np.fft.rfft2(image[rows, columns].astype(np.float32), axes=(0, 1)) * turn[..., None]
+        found[number, rows, columns] = as_bytes(np.fft.irfft2(waves, s=(length, length), axes=(0, 1)))
+    return found
+
+
+def occluded(images: Images, side: float, row: int, column: int) -> Images:
+    """One of ``TILES`` x ``TILES`` tiles of the central square in mid grey."""
+    height, width = images.shape[1:3]
+    found = images.copy()
+    found[:, tile_span(height, side, row), tile_span(width, side, column)] = GREY
+    return found
+
+
+def tile_span(extent: int, side: float, number: int) -> slice:
+    """Where a tile of the central square begins and ends; of a square of fewer pixels than tiles some are empty."""
+    edges = np.rint((extent - side) / 2 + side * np.arange(TILES + 1) / TILES).astype(int).clip(0, extent)
+    return slice(int(edges[number]), int(edges[number + 1]))
+
+
+def central(extent: int, length: int) -> slice:
+    """``length`` places in the middle of ``extent``."""
+    first = (extent - length) // 2
+    return slice(first, first + length)
+
+
+def displaced(count: int, seed: tuple[int, ...]) -> NDArray[np.int64]:
+    """A random order that leaves nothing where it was."""
+    dice = np.random.default_rng(seed)
+    order = dice.permutation(count)
+    while (order == np.arange(count)).any():
+        order = dice.permutation(count)
+    return order
+
+
+def as_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Rounded; what goes beyond black and white is cut off."""
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
