@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hard_networks import Custom
 from torch import nn
 
 import filterscope as fs
+from assassin import Assassin, Killed
 from filterscope.ascent import recipes
 from filterscope.atlas.ledger import DATABASE
 from filterscope.atlas.records import BackProjection, EffectiveKernel
@@ -66,26 +68,6 @@ def network() -> fs.Network:
 def photos() -> list[tuple[np.ndarray, int]]:
     rng = np.random.default_rng(0)
     return [(rng.integers(0, 256, (20, 20, 3), np.uint8), index % 3) for index in range(50)]
-
-
-class Killed(BaseException):
-    """What the process dies of."""
-
-
-class Assassin:
-    """A watcher that ends the run when so many tasks are written."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def stage(self, *about: object) -> None: ...
-
-    def advance(self, amount: int) -> None: ...
-
-    def finished(self, task: object) -> None:
-        self.left -= 1
-        if not self.left:
-            raise Killed
 
 
 def test_interrupted_after_any_task_and_resumed_equals_uninterrupted(network, photos, tmp_path, monkeypatch):
@@ -330,29 +312,6 @@ def test_a_position_that_sees_only_padding_has_an_empty_box(photos, tmp_path):
     for patch in atlas.records(Patch):
         assert 0 <= patch.top <= patch.bottom <= 20
         assert 0 <= patch.left <= patch.right <= 20
-
-
-class Straight(torch.autograd.Function):
-    """A ReLU whose backward pass is its own."""
-
-    @staticmethod
-    def forward(context, x):
-        context.save_for_backward(x)
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(context, gradient):
-        (x,) = context.saved_tensors
-        return gradient * (x > 0)
-
-
-class Custom(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(Straight.apply(self.first(x))).mean((2, 3))
 
 
 def test_a_network_whose_gates_cannot_be_replayed_is_inspected_all_the_same(photos, tmp_path):
