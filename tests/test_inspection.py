@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,40 +87,75 @@ def test_interrupted_after_any_task_and_resumed_equals_uninterrupted(network, ph
         assert contents(tmp_path / f"cut{after}") == expected
 
 
+RUNS = """
+import os, sqlite3, sys
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+import filterscope as fs
+from filterscope.ascent import recipes
+from filterscope.lenses import scan
+
+sys.path.insert(0, sys.argv[1])
+from hasty import hasty
+
+sqlite3.connect, scan.CHUNK = hasty, 8
+short = replace(recipes.quick(), steps=2)
+recipes.PRESETS["quick"] = lambda: short
+torch.set_num_threads(1)
+torch.manual_seed(0)
+module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 64, 3))
+photos = np.random.default_rng(0).integers(0, 256, (120, 40, 40, 3), np.uint8)
+print("ready", flush=True)
+for line in sys.stdin:
+    process = os.fork()
+    if not process:
+        fs.inspect(fs.Network(module, fs.Preprocessing((40, 40))), photos, line.strip())
+        os._exit(0)
+    print(process, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+"""
+"""A program that inspects into every folder that it is told, each time in a process of its own: it tells which, and
+how that ended. Starting from scratch, each would import torch for four times as long as it works."""
+
+
 def test_killed_with_signal_9_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
     script = tmp_path / "look.py"
-    script.write_text(
-        "import sys, numpy as np, torch, filterscope as fs\n"
-        "from torch import nn\n"
-        "from filterscope.lenses import scan\n"
-        "scan.CHUNK = 8\n"
-        "torch.set_num_threads(1); torch.manual_seed(0)\n"
-        "module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 64, 3))\n"
-        "photos = np.random.default_rng(0).integers(0, 256, (120, 40, 40, 3), np.uint8)\n"
-        "print('begin', flush=True)\n"
-        "fs.inspect(fs.Network(module, fs.Preprocessing((40, 40))), photos, sys.argv[1])\n"
-    )
+    script.write_text(RUNS)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(Path(__file__).parent)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as runs:
+        assert runs.stdin is not None
+        assert runs.stdout is not None
+        told = runs.stdout
 
-    def start(folder: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, str(script), str(tmp_path / folder)], stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"begin\n"
-        return process
+        def start(folder: str) -> int:
+            print(tmp_path / folder, file=runs.stdin)
+            return int(told.readline())
 
-    begun = time.monotonic()
-    with start("whole") as whole:
-        assert whole.wait() == 0
-    length = time.monotonic() - begun
-    kills = 0
-    for share in (0.02, 0.1, 0.3):
-        with start("cut") as process:
+        assert told.readline() == "ready\n"
+        begun = time.monotonic()
+        start("whole")
+        assert int(told.readline()) == 0
+        length = time.monotonic() - begun
+        kills = 0
+        for share in (0.02, 0.1, 0.3):
+            process = start("cut")
             time.sleep(share * length)
-            if process.poll() is None:
-                os.kill(process.pid, signal.SIGKILL)
-                kills += 1
-    assert kills
-    with start("cut") as last:
-        assert last.wait() == 0
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+            kills += int(told.readline()) == -signal.SIGKILL
+        assert kills
+        start("cut")
+        assert int(told.readline()) == 0
+        runs.stdin.close()
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
