@@ -13,7 +13,7 @@ from filterscope.commands.backproject import carried
 from filterscope.commands.backprojection_sheet import drawn
 from filterscope.demo.creatures import CLASSES, draw
 from filterscope.lenses.backprojection import METHODS, Settings
-from filterscope.lenses.reconstruction import as_input
+from filterscope.lenses.given import as_input
 
 IMAGES = Path(__file__).parent / "images"
 UNIT, CLASS, NUMBER, SEED = "block3.conv3:12", "tiger", 2, 7

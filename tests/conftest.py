@@ -7,11 +7,14 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from hasty import hasty
 
 ALONE = [
     "--no-sandbox",
@@ -22,6 +25,14 @@ ALONE = [
     "--disable-sync",
 ]
 """A browser that runs for root, too, and asks nobody anything."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commits_do_not_wait_for_the_disk() -> Iterator[None]:
+    """A small atlas is written in a hundred commits: waiting for the disk took longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", hasty)
+        yield
 
 
 @pytest.fixture(scope="session")

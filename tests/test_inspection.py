@@ -6,15 +6,18 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hard_networks import Custom
 from torch import nn
 
 import filterscope as fs
+from assassin import Assassin, Killed
 from filterscope.ascent import recipes
 from filterscope.atlas.ledger import DATABASE
 from filterscope.atlas.records import BackProjection, EffectiveKernel
@@ -68,26 +71,6 @@ def photos() -> list[tuple[np.ndarray, int]]:
     return [(rng.integers(0, 256, (20, 20, 3), np.uint8), index % 3) for index in range(50)]
 
 
-class Killed(BaseException):
-    """What the process dies of."""
-
-
-class Assassin:
-    """A watcher that ends the run when so many tasks are written."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def stage(self, *about: object) -> None: ...
-
-    def advance(self, amount: int) -> None: ...
-
-    def finished(self, task: object) -> None:
-        self.left -= 1
-        if not self.left:
-            raise Killed
-
-
 def test_interrupted_after_any_task_and_resumed_equals_uninterrupted(network, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(scan, "CHUNK", 16)
     monkeypatch.setattr(optima, "UNITS_A_TASK", 5)
@@ -104,40 +87,75 @@ def test_interrupted_after_any_task_and_resumed_equals_uninterrupted(network, ph
         assert contents(tmp_path / f"cut{after}") == expected
 
 
+RUNS = """
+import os, sqlite3, sys
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+import filterscope as fs
+from filterscope.ascent import recipes
+from filterscope.lenses import scan
+
+sys.path.insert(0, sys.argv[1])
+from hasty import hasty
+
+sqlite3.connect, scan.CHUNK = hasty, 8
+short = replace(recipes.quick(), steps=2)
+recipes.PRESETS["quick"] = lambda: short
+torch.set_num_threads(1)
+torch.manual_seed(0)
+module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 64, 3))
+photos = np.random.default_rng(0).integers(0, 256, (120, 40, 40, 3), np.uint8)
+print("ready", flush=True)
+for line in sys.stdin:
+    process = os.fork()
+    if not process:
+        fs.inspect(fs.Network(module, fs.Preprocessing((40, 40))), photos, line.strip())
+        os._exit(0)
+    print(process, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+"""
+"""A program that inspects into every folder that it is told, each time in a process of its own: it tells which, and
+how that ended. Starting from scratch, each would import torch for four times as long as it works."""
+
+
 def test_killed_with_signal_9_at_any_moment_and_resumed_equals_uninterrupted(tmp_path):
     script = tmp_path / "look.py"
-    script.write_text(
-        "import sys, numpy as np, torch, filterscope as fs\n"
-        "from torch import nn\n"
-        "from filterscope.lenses import scan\n"
-        "scan.CHUNK = 8\n"
-        "torch.set_num_threads(1); torch.manual_seed(0)\n"
-        "module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 64, 3))\n"
-        "photos = np.random.default_rng(0).integers(0, 256, (120, 40, 40, 3), np.uint8)\n"
-        "print('begin', flush=True)\n"
-        "fs.inspect(fs.Network(module, fs.Preprocessing((40, 40))), photos, sys.argv[1])\n"
-    )
+    script.write_text(RUNS)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(Path(__file__).parent)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as runs:
+        assert runs.stdin is not None
+        assert runs.stdout is not None
+        told = runs.stdout
 
-    def start(folder: str) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, str(script), str(tmp_path / folder)], stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"begin\n"
-        return process
+        def start(folder: str) -> int:
+            print(tmp_path / folder, file=runs.stdin)
+            return int(told.readline())
 
-    begun = time.monotonic()
-    with start("whole") as whole:
-        assert whole.wait() == 0
-    length = time.monotonic() - begun
-    kills = 0
-    for share in (0.02, 0.1, 0.3):
-        with start("cut") as process:
+        assert told.readline() == "ready\n"
+        begun = time.monotonic()
+        start("whole")
+        assert int(told.readline()) == 0
+        length = time.monotonic() - begun
+        kills = 0
+        for share in (0.02, 0.1, 0.3):
+            process = start("cut")
             time.sleep(share * length)
-            if process.poll() is None:
-                os.kill(process.pid, signal.SIGKILL)
-                kills += 1
-    assert kills
-    with start("cut") as last:
-        assert last.wait() == 0
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+            kills += int(told.readline()) == -signal.SIGKILL
+        assert kills
+        start("cut")
+        assert int(told.readline()) == 0
+        runs.stdin.close()
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
 
 
@@ -330,29 +348,6 @@ def test_a_position_that_sees_only_padding_has_an_empty_box(photos, tmp_path):
     for patch in atlas.records(Patch):
         assert 0 <= patch.top <= patch.bottom <= 20
         assert 0 <= patch.left <= patch.right <= 20
-
-
-class Straight(torch.autograd.Function):
-    """A ReLU whose backward pass is its own."""
-
-    @staticmethod
-    def forward(context, x):
-        context.save_for_backward(x)
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(context, gradient):
-        (x,) = context.saved_tensors
-        return gradient * (x > 0)
-
-
-class Custom(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(Straight.apply(self.first(x))).mean((2, 3))
 
 
 def test_a_network_whose_gates_cannot_be_replayed_is_inspected_all_the_same(photos, tmp_path):

@@ -2,8 +2,11 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from filterscope.commands import main
 
@@ -39,3 +42,11 @@ def refused() -> Callable[..., None]:
             assert word in err
 
     return check
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """An image file of noise."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "fish.png")
+    return tmp_path / "fish.png"

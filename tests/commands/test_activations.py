@@ -39,13 +39,6 @@ def model(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "fish.png")
-    return tmp_path / "fish.png"
-
-
 def pixels_of(path: Path) -> np.ndarray:
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"))

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -38,13 +37,6 @@ def model(tmp_path: Path) -> Path:
         network[2].bias[:] = torch.tensor([0.0, 1.0, -1000.0])
     save_file(network.state_dict(), folder / "w.safetensors")
     return folder
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "fish.png")
-    return tmp_path / "fish.png"
 
 
 def test_all_methods_stand_on_one_sheet_and_their_figures_in_json(run, model, photo, tmp_path):

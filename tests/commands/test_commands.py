@@ -233,3 +233,10 @@ def test_ctrl_c_keeps_what_is_finished(run, model, photos, tmp_path, monkeypatch
     assert code == 130
     assert "run the same command again" in err
     assert len(fs.Atlas(tmp_path / "a").tasks()) == 1
+
+
+def test_the_help_names_every_lens_there_is():
+    from filterscope.commands.inspect import LENS_NAMES
+    from filterscope.inspection import LENSES
+
+    assert LENS_NAMES.split(", ") == list(LENSES)

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 import filterscope as fs
+from assassin import Killed
 from filterscope.atlas.records import ActivationMap, MapImage
 from filterscope.engines import LocalEngine
 from filterscope.errors import BadAtlas, BadImages, FilterscopeError, UnknownName
@@ -393,10 +394,6 @@ def test_an_image_that_cannot_be_read_is_replaced_by_the_next_of_its_class(small
     assert Activations(images=3).choose(unlabelled, small.preprocessing)[0] == 1
     with pytest.raises(BadImages, match=r"cannot read the image 'index 0': .*4 channels"):
         Activations(chosen=(0,)).choose(open_images(broken), small.preprocessing)
-
-
-class Killed(Exception):
-    """Power went off."""
 
 
 class DyingEngine(LocalEngine):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hard_networks import Custom
 from torch import nn
 
 import filterscope as fs
@@ -271,25 +272,6 @@ def test_pictures_say_how_they_are_scaled():
     assert "second:4" in html
 
 
-class Custom(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv, self.last = nn.Conv2d(3, 2, 3), nn.Conv2d(2, 2, 3)
-
-    def forward(self, x):
-        return self.last(Straight.apply(self.conv(x)))
-
-
-class Straight(torch.autograd.Function):
-    @staticmethod
-    def forward(context, x):
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(context, gradient):
-        return gradient
-
-
 def test_bad_input_gets_one_line():
     network = seeded()
     with pytest.raises(UnknownName, match=r"no unit 'second:9'; layer 'second' has the units 0 to 5"):
@@ -324,7 +306,7 @@ def test_a_photograph_is_carried_back_from_its_file(shared, tmp_path):
     assert isinstance(found, Projection)
     assert found.image.shape == (224, 224, 3)
     module, x = network.module, None
-    from filterscope.lenses.reconstruction import as_input
+    from filterscope.lenses.given import as_input
 
     x = as_input(network, file)
     np.testing.assert_array_equal(found.image, denormalise(x, network.preprocessing)[0])

@@ -13,6 +13,7 @@ from small_networks import COLOURS, Small, colours, looks, prepared, small, trac
 from torch import Tensor, nn
 
 import filterscope as fs
+from assassin import Assassin, Killed
 from filterscope.atlas.ledger import DATABASE
 from filterscope.atlas.records import ClassImage, Contribution, Layer, Sheet
 from filterscope.atlas.sheets import CAPTION_SIZE, TILE_GAP, text_width
@@ -273,10 +274,6 @@ def test_more_classes_than_a_sheet_holds_go_on_to_the_next(tmp_path, monkeypatch
     assert sorted(held.values()) == [[0, 1, 2], [3, 4, 5], [6]]
 
 
-class Killed(BaseException):
-    """What the process dies of."""
-
-
 def written(folder: Path) -> dict[str, object]:
     """Every row that does not tell the time, and every picture."""
     with sqlite3.connect(folder / DATABASE) as connection:
@@ -296,15 +293,6 @@ def test_killed_after_any_task_and_resumed_equals_uninterrupted(tmp_path, monkey
     monkeypatch.setattr(classes, "CLASSES_A_TASK", 2)
     monkeypatch.setattr(classes, "CLASSES_A_SHEET", 3)
     network, lens = small(), Classes(steps=2)
-
-    class Assassin(Nobody):
-        def __init__(self, after: int) -> None:
-            self.left = after
-
-        def finished(self, task: object) -> None:
-            self.left -= 1
-            if not self.left:
-                raise Killed
 
     fs.inspect(network, None, tmp_path / "whole", lenses=[lens])
     expected = written(tmp_path / "whole")

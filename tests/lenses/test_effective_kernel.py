@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import filterscope as fs
+from assassin import Assassin, Killed
 from filterscope.atlas.records import EffectiveKernel
 from filterscope.errors import BadImages, FilterscopeError
 from filterscope.images import open_images
@@ -263,26 +264,6 @@ def test_an_image_that_is_gone_when_it_is_needed_is_not_counted():
     result = sheet.work(bench, before=[part.work(bench).partial])
     assert [record.images for record in result.records] == [3, 3]
     assert sum(ticks) == part.size == 8
-
-
-class Killed(BaseException):
-    """What the process dies of."""
-
-
-class Assassin:
-    """A watcher that ends the run when so many tasks are written."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def stage(self, *about: object) -> None: ...
-
-    def advance(self, amount: int) -> None: ...
-
-    def finished(self, task: object) -> None:
-        self.left -= 1
-        if not self.left:
-            raise Killed
 
 
 def test_interrupted_after_any_task_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):

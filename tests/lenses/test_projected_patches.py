@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hard_networks import Residual, Shared
+from hard_networks import Custom, Residual, Shared
 from PIL import Image
 from torch import nn
 
@@ -158,29 +158,6 @@ def test_methods_are_checked():
         BackProjections(("guidd",))
     with pytest.raises(FilterscopeError, match="no method was given"):
         BackProjections(())
-
-
-class Straight(torch.autograd.Function):
-    """A ReLU with a backward pass of its own."""
-
-    @staticmethod
-    def forward(context, x):
-        context.save_for_backward(x)
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(context, gradient):
-        (x,) = context.saved_tensors
-        return gradient * (x > 0)
-
-
-class Custom(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.last(Straight.apply(self.first(x)))
 
 
 def test_where_gates_cannot_be_replayed_the_gradient_is_shown_and_said_so(tmp_path):

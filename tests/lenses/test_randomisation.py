@@ -10,8 +10,8 @@ from torch import nn
 import filterscope as fs
 from filterscope.errors import BadModel
 from filterscope.images import Preprocessing
+from filterscope.lenses.given import as_input
 from filterscope.lenses.randomisation import copy_shuffled, randomised, ranked
-from filterscope.lenses.reconstruction import as_input
 from filterscope.model import Network
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import filterscope as fs
+from assassin import Assassin, Killed
 from filterscope.atlas.records import Tuning
 from filterscope.errors import BadModel
 from filterscope.images.stimuli import Bar, Edge, Grey, series
@@ -270,26 +271,6 @@ def test_scaling_and_shuffling_units_changes_nothing_else(tmp_path):
         assert twin.status == record.status
         assert twin.peak == pytest.approx(3 * record.peak, abs=1e-4)
         assert twin.selectivity == pytest.approx(record.selectivity, abs=1e-3)
-
-
-class Killed(BaseException):
-    """What the process dies of."""
-
-
-class Assassin:
-    """A watcher that ends the run when so many tasks are written."""
-
-    def __init__(self, after: int) -> None:
-        self.left = after
-
-    def stage(self, *about: object) -> None: ...
-
-    def advance(self, amount: int) -> None: ...
-
-    def finished(self, task: object) -> None:
-        self.left -= 1
-        if not self.left:
-            raise Killed
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ import filterscope as fs
 from filterscope.errors import FilterscopeError, UnknownName
 from filterscope.images import Preprocessing
 from filterscope.images.tensors import normalise
-from filterscope.lenses.tiles import NEGATIVE, POSITIVE, ZERO
-from filterscope.lenses.weight_pictures import BIAS, FULL, PIXELS, WeightPictures, weight_pictures
+from filterscope.lenses.tiles import BEYOND, NEGATIVE, POSITIVE, ZERO
+from filterscope.lenses.weight_pictures import BIAS, PIXELS, WeightPictures, weight_pictures
 from filterscope.model import Network
 
 STANDS = Preprocessing((8, 10), (0.3, 0.5, 0.7), (0.1, 0.2, 0.4), channels="RGB")
@@ -63,7 +63,7 @@ def test_the_colour_of_a_pixel_is_the_one_that_raises_the_output(order):
         fs.reconstruct(network, image).pictures().weight, changes.transpose(0, 3, 1, 2), rtol=1e-4
     )
     for one, change in zip(shown, changes, strict=True):
-        full = np.quantile(np.abs(change), FULL)
+        full = np.quantile(np.abs(change), 1 - BEYOND)
         np.testing.assert_allclose(one, np.clip(change / full, -1, 1) * 127.5, atol=1.01)
 
 

@@ -1,5 +1,7 @@
 """Small networks with everything that makes reading a network hard."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -127,3 +129,28 @@ class Shuffled(nn.Module):
         out[:, 1::2] = self.depthwise(right)
         out = self.linear(self.norm(out.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         return self.last(F.gelu(out))
+
+
+class Straight(torch.autograd.Function):
+    """A ReLU whose backward pass is its own: it can be differentiated, but neither recorded nor replayed."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor) -> Tensor:
+        context.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (x,) = context.saved_tensors
+        return gradient * (x > 0)
+
+
+class Custom(nn.Module):
+    """A layer before an operation that cannot be replayed, and one after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(Straight.apply(self.first(x))).mean((2, 3))

@@ -8,9 +8,9 @@ import pytest
 from odd import write_odd
 from visit import Visit
 
+from assassin import Assassin, Killed
 from filterscope import inspection
 from filterscope.atlas import Atlas
-from filterscope.atlas.records import Task
 from filterscope.demo.creatures import CLASSES, Creatures
 from filterscope.images import open_images
 from filterscope.lenses import BackProjections, Classes, Optima
@@ -22,28 +22,6 @@ METHODS = ("guided", "deconvnet")
 WITH_IMAGE = ("bee", "tiger")
 """The classes for which an image is made."""
 FORMS = {"folder": "demo.report", "single file": "demo.html"}
-
-
-class Stopped(Exception):
-    """What ends an inspection before its time."""
-
-
-class Impatient:
-    """A watcher that ends an inspection after some tasks."""
-
-    def __init__(self, tasks: int) -> None:
-        self.left = tasks
-
-    def stage(self, title: str, unit: str, total: int, done: int) -> None:
-        pass
-
-    def advance(self, amount: int) -> None:
-        pass
-
-    def finished(self, task: Task) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Stopped
 
 
 @pytest.fixture(scope="session")
@@ -63,9 +41,9 @@ def half(tmp_path_factory) -> Atlas:
     """The same network, its inspection stopped among the patches; nothing else was made."""
     folder = tmp_path_factory.mktemp("page") / "half.atlas"
     images = open_images(Creatures(40, seed=1), classes=CLASSES)
-    with pytest.raises(Stopped):
+    with pytest.raises(Killed):
         inspection.inspect(
-            load("demo"), images, folder, layers=WITH_OPTIMA, lenses=["kernels", "patches"], watcher=Impatient(3)
+            load("demo"), images, folder, layers=WITH_OPTIMA, lenses=["kernels", "patches"], watcher=Assassin(3)
         )
     return Atlas(folder)
 

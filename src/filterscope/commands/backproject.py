@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from filterscope.commands.chunk import CHUNK, figures_in
 from filterscope.commands.inspect import MODEL_HELP, move
-from filterscope.commands.optimum import CHUNK, figures_in
+from filterscope.commands.place import place_in
 from filterscope.errors import FilterscopeError, UnknownName
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def backproject(
     from filterscope.commands.progress import Bar
     from filterscope.images import decode
     from filterscope.lenses.backprojection import SHOWS, Settings
-    from filterscope.lenses.reconstruction import as_input
+    from filterscope.lenses.given import as_input
     from filterscope.lenses.seeds import Target
     from filterscope.model import load
 
@@ -153,12 +154,8 @@ def chosen(given: str) -> list[str]:
 
 def place_of(text: str) -> Any:
     """Where to start, as it is written on the command line."""
-    if text in ("max", "map"):
-        return text
-    row, comma, column = text.partition(",")
-    if not comma or not row.strip().isdecimal() or not column.strip().isdecimal():
-        raise FilterscopeError(f"--seed is max, map or a position y,x (row and column of the map), not {text!r}")
-    return int(row), int(column)
+    refusal = f"--seed is max, map or a position y,x (row and column of the map), not {text!r}"
+    return place_in(text, ("max", "map"), refusal)
 
 
 def place_for(out: Path, image: Path, name: str, seed: str, show: str, randomise: bool) -> Path:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from filterscope.commands.chunk import CHUNK, figures_in
 from filterscope.commands.inspect import MODEL_HELP, move
 from filterscope.errors import FilterscopeError
 
 if TYPE_CHECKING:
     from filterscope.ascent import OptimalImage
     from filterscope.model import Network
-
-CHUNK = "filterscope"
-"""The text chunk of a PNG that holds the picture's figures and settings, as JSON."""
 
 
 def optimum(
@@ -166,18 +164,6 @@ def already_made(orders: list[Order], settings: dict[str, Any], gif: bool) -> di
         if animated and len(known) == len(order.paths):
             made[order] = [{key: facts[key] for key in facts if key != "settings"} for facts in known]
     return made
-
-
-def figures_in(path: Path) -> dict[str, Any] | None:
-    """What this command wrote into a picture; None where there is no such thing."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as picture:
-            facts = json.loads(picture.info.get(CHUNK, "null"))
-    except (OSError, UnidentifiedImageError, ValueError):
-        return None
-    return facts if isinstance(facts, dict) and "settings" in facts else None
 
 
 def make(

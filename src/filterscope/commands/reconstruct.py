@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import numpy as np
 import typer
 
 from filterscope.commands.inspect import MODEL_HELP, move
+from filterscope.commands.place import place_in
 from filterscope.errors import FilterscopeError, UnknownName
 
 if TYPE_CHECKING:
@@ -167,12 +167,9 @@ def position_of(text: str) -> "Position":
     Raises:
         FilterscopeError: if it is no position.
     """
-    if text in ("max", "centre", "mean"):
-        return text  # type: ignore[return-value]
-    numbers = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*", text)
-    if numbers is None:
-        raise FilterscopeError(f"no position {text!r}; it is max, centre, mean, or row and column such as 3,5")
-    return int(numbers[1]), int(numbers[2])
+    refusal = f"no position {text!r}; it is max, centre, mean, or row and column such as 3,5"
+    position: Position = place_in(text, ("max", "centre", "mean"), refusal)
+    return position
 
 
 def at(network: "Network", precision: str | None) -> None:

@@ -21,11 +21,11 @@ from filterscope.images.tensors import denormalise, standardise
 from filterscope.lenses.activations import as_html, short
 from filterscope.lenses.class_maps import class_map
 from filterscope.lenses.cones import SAME, Cutter, Seed
+from filterscope.lenses.given import as_input, as_network
 from filterscope.lenses.integrated_gradients import integrated_gradients
 from filterscope.lenses.occlusion import occlusion
 from filterscope.lenses.overlay import fitting, laid_over, shares, weighed
 from filterscope.lenses.patches import clipped, field_box, fields
-from filterscope.lenses.reconstruction import as_input, as_network
 from filterscope.lenses.seeds import Place, Start, Target, off_note, start
 from filterscope.lenses.tiles import Span, full_colour, signed_colour, viewable
 from filterscope.lenses.way_back import METHODS as ONE_PASS

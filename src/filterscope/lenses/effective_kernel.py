@@ -1,7 +1,5 @@
 """The lens that averages W of each unit over images: its effective kernel, and how far that one filter is the unit."""
 
-import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -21,7 +19,8 @@ from filterscope.lenses.activations import read_maps
 from filterscope.lenses.choice import spread
 from filterscope.lenses.cones import Carried, Seed, carry_back
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
-from filterscope.lenses.overlay import averaged, no_larger, shares
+from filterscope.lenses.overlay import averaged, no_larger, shares, weighed
+from filterscope.lenses.packing import packed_pictures, unpacked_pictures
 from filterscope.lenses.patches import Field, field_box, fields, side_of_tile
 from filterscope.lenses.scan import needed_images
 from filterscope.lenses.tiles import OUTSIDE, full_colour, signed_colour
@@ -208,7 +207,7 @@ class Mean:
             shares((side / 2 * (1 - length / max(size)), side / 2 * (1 + length / max(size))), length, (0, side), side)
             for length in size
         )
-        values = np.moveaxis(rows @ self.weights @ columns.T, 0, -1)
+        values = weighed(rows, np.moveaxis(self.weights, 0, -1), columns)
         inside = (rows.sum(1) > 0.5)[:, None] & (columns.sum(1) > 0.5)
         tile = signed_colour(values, full_colour(values[inside]))
         tile[~inside] = OUTSIDE
@@ -281,25 +280,22 @@ Found = tuple[EffectiveKernel, str, NDArray[np.uint8]]
 
 
 def pack(found: Sequence[Found]) -> bytes:
-    """Records, captions and pictures as the bytes of an .npz."""
-    buffer = io.BytesIO()
+    """Records, captions and pictures as bytes."""
     facts = [[{**asdict(record), "values": record.values.hex()}, caption] for record, caption, _ in found]
-    tiles = np.stack([tile for *_, tile in found]) if found else np.empty((0, 1, 1, 3), np.uint8)
-    np.savez_compressed(buffer, tiles=tiles, facts=np.array(json.dumps(facts)))
-    return buffer.getvalue()
+    return packed_pictures(facts, [tile for *_, tile in found], compressed=True)
 
 
 def unpack(data: bytes) -> list[Found]:
     """The inverse of :func:`pack`."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return [
-            (
-                EffectiveKernel(**known | {"values": bytes.fromhex(known["values"]), "size": tuple(known["size"])}),
-                caption,
-                tile,
-            )
-            for (known, caption), tile in zip(json.loads(str(arrays["facts"])), arrays["tiles"], strict=True)
-        ]
+    facts, tiles = unpacked_pictures(data)
+    return [
+        (
+            EffectiveKernel(**known | {"values": bytes.fromhex(known["values"]), "size": tuple(known["size"])}),
+            caption,
+            tile,
+        )
+        for (known, caption), tile in zip(facts, tiles, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filterscope.ascent.objectives import class_number
-from filterscope.errors import BadImages, BadModel, FilterscopeError, UnknownName
+from filterscope.errors import BadImages, BadModel, UnknownName
+from filterscope.lenses.given import as_place
 from filterscope.model import Gates, Network, Outputs, record
 from filterscope.model.gate_weights import Select
 from filterscope.model.gates import WHOLE
-from filterscope.model.layers import units_last
+from filterscope.model.layers import outputs_last, units_last
 
 Position = Literal["max", "centre", "mean"] | tuple[int, int]
 """Where a unit that has a map is explained: its largest value, the middle, the mean over the map, or (row, column)."""
@@ -56,7 +57,11 @@ def goal_of(
     def maps(outputs: Outputs) -> Tensor:
         output = outputs[name]
         output = output if isinstance(output, Tensor) else output[0]
-        return _as_map(output) if described is None else units_last(output, described)
+        if described is not None:
+            return units_last(output, described)
+        if output.ndim < 2:
+            raise BadModel(f"the network gives {tuple(output.shape)}, not (image, output); choose a layer")
+        return outputs_last(output)
 
     recorded = maps(gates.outputs)
     if recorded.ndim != 4 or len(recorded) != 1:
@@ -80,14 +85,6 @@ def goal_of(
     where = [None if height * width == 1 else divmod(place, width) for place in places or ()]
     names = tuple(_label(network, layer, unit) for unit in chosen)
     return Goal(gates, select, names, tuple(where) or (None,) * len(chosen))
-
-
-def _as_map(output: Tensor) -> Tensor:
-    """The network's own output as (image, row, column, unit)."""
-    if output.ndim < 2:
-        raise BadModel(f"the network gives {tuple(output.shape)}, not (image, output); choose a layer")
-    output = output.movedim(1, -1)
-    return output[:, None, None] if output.ndim == 2 else output[:, None] if output.ndim == 3 else output
 
 
 def _label(network: Network, layer: str | None, unit: int) -> str:
@@ -134,9 +131,5 @@ def _places(values: Float[Tensor, "row column unit"], position: Position) -> lis
         return [int(place) for place in values.flatten(0, 1).argmax(0)]
     if position == "centre":
         return [height // 2 * width + width // 2] * units
-    if isinstance(position, str) or len(position) != 2:
-        raise FilterscopeError(f"a position is max, centre, mean or (row, column), not {position!r}")
-    row, column = position
-    if not (0 <= row < height and 0 <= column < width):
-        raise FilterscopeError(f"no position {position}; the map has rows 0 to {height - 1}, columns 0 to {width - 1}")
+    row, column = as_place(position, (height, width), "a position is max, centre, mean or (row, column)")
     return [row * width + column] * units

@@ -9,13 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from filterscope.errors import FilterscopeError
+from filterscope.lenses.cones import PIXELS
 from filterscope.lenses.tiles import Span
 
 SHARE = 8
 """A window is one in so many of the longer side of what is seen, where no size is given."""
-
-PIXELS = 16 * 224 * 224
-"""Pixels that go through the network at once."""
 
 
 def occlusion(

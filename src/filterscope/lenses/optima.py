@@ -1,7 +1,5 @@
 """The optima: for every unit an image, made by gradient ascent, that drives it as far as can be, and how good it is."""
 
-import io
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +18,7 @@ from filterscope.atlas.records import Activation, Card, Layer, Optimum, Patch, P
 from filterscope.errors import FilterscopeError, UnknownName
 from filterscope.images import stream
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
+from filterscope.lenses.packing import packed_pictures, unpacked_pictures
 from filterscope.lenses.tiles import enlarged, viewable
 from filterscope.model import Network
 
@@ -249,20 +248,16 @@ def window(
 
 
 def pack(found: Sequence[Stimulus], canvas: Canvas, layer: Layer) -> bytes:
-    """Records and tiles as the bytes of an .npz."""
+    """Records and tiles as bytes."""
     pictures = np.stack([stimulus.picture for stimulus in found])
-    tiles = np.stack([tile(picture) for picture in seen(pictures, canvas.size)])
     records = [asdict(stimulus.record(layer.name)) for stimulus in found]
-    buffer = io.BytesIO()
-    np.savez(buffer, tiles=tiles, records=np.array(json.dumps(records)))
-    return buffer.getvalue()
+    return packed_pictures(records, [tile(picture) for picture in seen(pictures, canvas.size)])
 
 
 def unpack(data: bytes) -> list[tuple[Optimum, NDArray[np.uint8]]]:
     """The inverse of :func:`pack`."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        records = [Optimum(**facts) for facts in json.loads(str(arrays["records"]))]
-        return list(zip(records, arrays["tiles"], strict=True))
+    records, tiles = unpacked_pictures(data)
+    return [(Optimum(**facts), picture) for facts, picture in zip(records, tiles, strict=True)]
 
 
 def tile(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,7 +1,5 @@
 """The lens that carries every unit's strongest patches back to the pixels: what in each of them it answered to."""
 
-import io
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar
@@ -16,6 +14,7 @@ from filterscope.images.shelf import SHELF
 from filterscope.lenses.cones import Carried, Seed, carry_back
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.overlay import shares, weighed
+from filterscope.lenses.packing import packed_pictures, unpacked_pictures
 from filterscope.lenses.patches import Field, Patches, clipped, field_box, fields, view
 from filterscope.lenses.scan import needed_images
 from filterscope.lenses.tiles import OUTSIDE, Span, full_colour, signed_colour
@@ -199,19 +198,15 @@ def within(
 
 
 def pack(found: Sequence[tuple[BackProjection, NDArray[np.uint8]]], note: str) -> bytes:
-    """Records and tiles as the bytes of an .npz, and what has to be said of them."""
-    buffer = io.BytesIO()
-    records = json.dumps([asdict(record) for record, _ in found])
-    tiles = np.stack([tile for _, tile in found]) if found else np.empty((0, 1, 1, 3), np.uint8)
-    np.savez_compressed(buffer, tiles=tiles, records=np.array(records), note=np.array(note))
-    return buffer.getvalue()
+    """Records and tiles as bytes, and what has to be said of them."""
+    records = [asdict(record) for record, _ in found]
+    return packed_pictures([records, note], [tile for _, tile in found], compressed=True)
 
 
 def unpack(data: bytes) -> tuple[list[tuple[BackProjection, NDArray[np.uint8]]], str]:
     """The inverse of :func:`pack`."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        records = [BackProjection(**facts) for facts in json.loads(str(arrays["records"]))]
-        return list(zip(records, arrays["tiles"], strict=True)), str(arrays["note"])
+    (records, note), tiles = unpacked_pictures(data)
+    return [(BackProjection(**facts), tile) for facts, tile in zip(records, tiles, strict=True)], note
 
 
 @dataclass(frozen=True)

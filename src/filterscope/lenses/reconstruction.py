@@ -8,24 +8,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from filterscope.errors import BadImages, BadModel, FilterscopeError, UnknownName
-from filterscope.images import Preprocessing, decode, fit
-from filterscope.images.tensors import normalise
+from filterscope.images import Preprocessing
 from filterscope.lenses.activations import as_html
+from filterscope.lenses.given import as_input, as_network
 from filterscope.lenses.goal import Goal, Position, goal_of
 from filterscope.lenses.proof import Proof, proof_of
 from filterscope.lenses.tiles import enlarged
 from filterscope.lenses.weight_pictures import WeightPictures, weight_pictures
-from filterscope.model import Network, load
+from filterscope.model import Network
 from filterscope.model.gate_weights import MEMORY_LIMIT, Store, bias_of, columns_by_probing, rows_by_backward
 
 Watch = Callable[[int, int], None]
@@ -253,47 +251,6 @@ def reconstruct(
     if prove:
         model._proof = proof_of(network.module, goal, model, x, batch)
     return model
-
-
-def as_network(network: Network | nn.Module | str | Path, image: Any) -> Network:
-    """A network of whatever was given; a bare module takes images as large as the one given."""
-    if isinstance(network, Network):
-        return network
-    if isinstance(network, nn.Module):
-        if not isinstance(image, Tensor) or image.ndim < 3:
-            return Network(network)
-        channels, height, width = image.shape[-3:]
-        return Network(network, Preprocessing((height, width), (0.0,) * channels, (1.0,) * channels, channels=""))
-    return load(network)
-
-
-def as_input(network: Network, image: Any) -> Float[Tensor, "1 channel height width"]:
-    """One image as the network takes it.
-
-    Raises:
-        BadImages: if it is none, or several, has other channels, or holds NaN.
-    """
-    if isinstance(image, (str, Path)):
-        image = decode(image)
-    if isinstance(image, Image.Image):
-        image = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
-    if isinstance(image, np.ndarray):
-        image = image[..., None] if image.ndim == 2 else image
-        if image.dtype != np.uint8 or image.ndim != 3:
-            raise BadImages(f"an image is bytes (height, width, channel), not {image.dtype} {image.shape}")
-        fitted = np.ascontiguousarray(fit(image, network.preprocessing))
-        return normalise(fitted[None], network.preprocessing, device=network.device, dtype=network.dtype)
-    if not isinstance(image, Tensor) or not image.is_floating_point() or image.ndim not in (3, 4):
-        what = f"{image.dtype} {tuple(image.shape)}" if isinstance(image, Tensor) else type(image).__name__
-        raise BadImages(f"an image is a preprocessed tensor (channel, height, width), pixels or a file, not {what}")
-    if image.ndim == 4 and len(image) != 1:
-        raise BadImages(f"one image is asked for, not a batch of {len(image)}; call this for each of them")
-    x = image.detach().reshape(1, *image.shape[-3:]).to(network.device, network.dtype)
-    if x.shape[1] != network.preprocessing.channel_count:
-        raise BadImages(f"the image has {x.shape[1]} channels, the network takes {network.preprocessing.channel_count}")
-    if not bool(torch.isfinite(x).all()):
-        raise BadImages("the image holds values that are not finite (NaN or infinity); there is no model of it")
-    return x
 
 
 def fill(store: Store, goal: Goal, x: Tensor, method: str, batch: int, watch: Watch | None) -> None:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from filterscope.ascent.objectives import class_number
 from filterscope.atlas.records import Layer, Pair
-from filterscope.errors import FilterscopeError, UnknownName
+from filterscope.errors import UnknownName
+from filterscope.lenses.given import as_place
 from filterscope.model import Network
 
 Place = Literal["max", "map"] | Pair
@@ -93,11 +94,7 @@ def _position(values: Float[Tensor, "row column"], place: Place) -> Pair:
     if place == "max":
         row, column = divmod(int(values.argmax()), width)
         return row, column
-    if isinstance(place, str) or len(place) != 2 or not all(type(edge) is int for edge in place):
-        raise FilterscopeError(f"a seed is max, map or a position (row, column), not {place!r}")
-    if not (0 <= place[0] < height and 0 <= place[1] < width):
-        raise FilterscopeError(f"no position {place}; the map has rows 0 to {height - 1} and columns 0 to {width - 1}")
-    return place
+    return as_place(place, (height, width), "a seed is max, map or a position (row, column)")
 
 
 def off_note(begun: Start) -> str:

@@ -1,6 +1,5 @@
 """Running statistics of a layer's units over images: moments, firing, class means and the strongest images."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from filterscope.lenses.histogram import Histograms, at_grid
 from filterscope.lenses.likeness import Likeness
+from filterscope.lenses.packing import packed, unpacked
 
 BLOCK_BYTES = 2**20
 """How much of a layer's output each thread reduces at once on a CPU. All reductions of a block find it in the cache: on
@@ -136,20 +136,16 @@ class UnitStatistics:
 
 
 def pack(statistics: Mapping[str, UnitStatistics]) -> bytes:
-    """Statistics by layer as the bytes of an .npz."""
-    buffer = io.BytesIO()
-    arrays = {f"{layer}|{name}": a for layer, one in statistics.items() for name, a in one.to_arrays().items()}
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    """Statistics by layer as bytes."""
+    return packed({f"{layer}|{name}": a for layer, one in statistics.items() for name, a in one.to_arrays().items()})
 
 
 def unpack(data: bytes) -> dict[str, UnitStatistics]:
     """The inverse of :func:`pack`."""
     by_layer: dict[str, dict[str, NDArray[np.generic]]] = {}
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        for key in arrays.files:
-            layer, _, name = key.rpartition("|")
-            by_layer.setdefault(layer, {})[name] = arrays[key]
+    for key, array in unpacked(data).items():
+        layer, _, name = key.rpartition("|")
+        by_layer.setdefault(layer, {})[name] = array
     return {layer: UnitStatistics.from_arrays(one) for layer, one in by_layer.items()}
 
 

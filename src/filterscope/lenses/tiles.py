@@ -64,9 +64,13 @@ BEYOND = 0.005
 """Share of a picture's values that may be beyond full colour: single pixels would make all others faint."""
 
 
-def full_colour(values: NDArray[np.float32]) -> float:
-    """What full colour stands for in a picture of ``values``: all but ``BEYOND`` are no larger in absolute value."""
+def full_colour(values: NDArray[np.float32], *, zeros: bool = True) -> float:
+    """What full colour stands for in a picture of ``values``: all but ``BEYOND`` are no larger in absolute value.
+
+    Without ``zeros`` those that are zero do not count: pixels that a unit cannot see say nothing.
+    """
     size = np.abs(values)
+    size = size if zeros else size[size > 0]
     full = float(np.quantile(size, 1 - BEYOND)) if size.size else 0.0
     return full or float(size.max(initial=0.0))
 

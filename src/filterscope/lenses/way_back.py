@@ -13,7 +13,7 @@ from filterscope.images.preprocessing import Preprocessing
 from filterscope.images.tensors import per_pixel
 from filterscope.model import Network, tap
 from filterscope.model.gates import WHOLE, Backward, gated
-from filterscope.model.layers import units_last
+from filterscope.model.layers import outputs_last, units_last
 from filterscope.model.running import one_line
 from filterscope.model.tap import Outputs
 
@@ -66,7 +66,8 @@ def forward(network: Network, images: Tensor, layer: Layer | None, method: str) 
     else:
         outputs = plain(network, images, name, calls)
     given: Any = outputs[name]
-    return [as_map(one, layer) for one in ((given,) if isinstance(given, Tensor) else given)]
+    calls_of = (given,) if isinstance(given, Tensor) else given
+    return [outputs_last(one) if layer is None else units_last(one, layer) for one in calls_of]
 
 
 def plain(network: Network, images: Tensor, name: str, calls: dict[str, int] | None) -> Outputs:
@@ -82,16 +83,6 @@ def plain(network: Network, images: Tensor, name: str, calls: dict[str, int] | N
         except Exception as error:
             size = " x ".join(str(length) for length in images.shape)
             raise BadModel(f"the network refuses an input of {size}: {one_line(error)}") from error
-
-
-def as_map(output: Tensor, layer: Layer | None) -> Float[Tensor, "image row column unit"]:
-    """A layer's output, or the network's own."""
-    if layer is not None:
-        return units_last(output, layer)
-    output = output.movedim(1, -1) if output.ndim > 2 else output
-    while output.ndim < 4:
-        output = output.unsqueeze(-2)
-    return output
 
 
 def as_picture(

@@ -14,13 +14,7 @@ from filterscope.errors import FilterscopeError, UnknownName
 from filterscope.images.preprocessing import Preprocessing
 from filterscope.images.tensors import denormalise, per_pixel
 from filterscope.lenses.overlay import laid_over
-from filterscope.lenses.tiles import Span, colour_kernel, signed
-
-FULL = 0.995
-"""Full colour is the absolute value that this share of all values that are not zero stays below.
-
-W has a few very large values: scaled by the largest, most of it would be grey.
-"""
+from filterscope.lenses.tiles import Span, colour_kernel, full_colour, signed
 
 SIGMA = 64
 """W is smoothed with a Gaussian whose sigma is the image's longer side over this, and at least one pixel."""
@@ -156,26 +150,26 @@ class WeightPictures:
         Of images that have neither one nor three channels the sum over them is shown, blue below zero and red above.
         """
         if self.weight.shape[1] in (1, 3):
-            full = full_colour(self.weight, scale)
+            full = full_colours(self.weight, scale)
             return Drawn(in_colour(self.weight, full), full)
         summed = self.weight.sum(1)
-        full = full_colour(summed, scale)
+        full = full_colours(summed, scale)
         return Drawn(in_sign(summed, full), full)
 
     def channels(self, scale: str = "common") -> Drawn:
         """Each channel of W for itself, (output x channel, height, width, 3): blue below zero, red above."""
         planes = self.weight.reshape(-1, *self.weight.shape[2:])
-        full = full_colour(planes, scale)
+        full = full_colours(planes, scale)
         return Drawn(in_sign(planes, full), full)
 
     def evidences(self, scale: str = "common") -> Drawn:
         """W x: red where a pixel raises the output, blue where it lowers it."""
-        full = full_colour(self.evidence, scale)
+        full = full_colours(self.evidence, scale)
         return Drawn(in_sign(self.evidence, full), full)
 
     def over_image(self, scale: str = "common") -> Drawn:
         """W x over the image in light grey; to be read where it was smoothed."""
-        full = full_colour(self.evidence, scale)
+        full = full_colours(self.evidence, scale)
         size = (self.picture.shape[0], self.picture.shape[1])
         box = ((0, size[0]), (0, size[1]))
         return Drawn(laid_over(self.picture, self.evidence, full, box, size), full)
@@ -275,28 +269,23 @@ def _around(span: Span, length: int, whole: int) -> Span:
     return first, first + length
 
 
-def full_colour(values: Float[np.ndarray, "picture *rest"], scale: str) -> Float[np.ndarray, "picture"]:
+def full_colours(values: Float[np.ndarray, "picture *rest"], scale: str) -> Float[np.ndarray, "picture"]:
     """What full colour stands for in every picture: a high quantile of the absolute values, never zero.
+
+    W has a few very large values: scaled by the largest, most of it would be grey.
 
     Raises:
         UnknownName: if the scale is neither "common" nor "own".
     """
     if scale not in SCALES:
         raise UnknownName.of("scale", scale, SCALES, "it is 'common' or 'own'")
-    sizes = np.abs(values).reshape(len(values), -1)
     if scale == "common":
-        largest = np.full(len(sizes), _quantile(sizes), np.float32)
+        largest = np.full(len(values), full_colour(values, zeros=False), np.float32)
     else:
-        largest = np.array([_quantile(one) for one in sizes], np.float32)
+        largest = np.array([full_colour(one, zeros=False) for one in values], np.float32)
     # Pictures of zeros are drawn as zeros.
     full: NDArray[np.float32] = np.where(largest > 0, largest, 1).astype(np.float32)
     return full
-
-
-def _quantile(sizes: NDArray[np.float32]) -> float:
-    """Of the pixels that are not zero: those that a unit cannot see say nothing."""
-    seen = sizes[sizes > 0]
-    return float(np.quantile(seen, FULL)) if seen.size else 0.0
 
 
 def in_colour(

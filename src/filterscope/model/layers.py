@@ -324,8 +324,16 @@ def _is_batch_norm(module: nn.Module) -> bool:
 def units_last(output: Tensor, layer: Layer) -> Tensor:
     """A layer's output as (image, row, column, unit), not copied. Tokens are one column, a vector is one position."""
     last = layer.kind == "linear" or (output.shape[1] != layer.channels and output.shape[-1] == layer.channels)
-    if output.ndim > 2 and not last:
-        output = output.movedim(1, -1)
+    return _with_places(output) if last else outputs_last(output)
+
+
+def outputs_last(output: Tensor) -> Tensor:
+    """The network's own output as (image, row, column, unit), not copied; its units are the second axis."""
+    return _with_places(output.movedim(1, -1) if output.ndim > 2 else output)
+
+
+def _with_places(output: Tensor) -> Tensor:
+    """With the axes for rows and columns that it lacks."""
     while output.ndim < 4:
         output = output.unsqueeze(-2)
     return output
