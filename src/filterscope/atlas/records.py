@@ -350,7 +350,8 @@ class Perturbation(Record):
     together), ``participation`` the share of the tiles that matter, (sum of losses)^2 / (16 sum of their squares).
     Null: nothing brought the unit above its response to grey. ``responses`` holds, as little-endian float32 (statistic,
     part): the response itself, without colour, complement, in each of ``windows`` (diameters in pixels), blurred by
-    the three, shuffled in 2, 4 and 8, scrambled, and with each of the 16 tiles grey.
+    the three, shuffled in 2, 4 and 8, scrambled, and with each of the 16 tiles grey; ``sheet, row,
+    column`` say where the strip of pictures is.
     """
 
     table: ClassVar[str] = "perturbation"
@@ -379,10 +380,95 @@ class Perturbation(Record):
     participation: float | None
     windows: tuple[float, ...]
     responses: bytes
+    sheet: str | None = None
+    row: int | None = None
+    column: int | None = None
 
     def statistics(self) -> NDArray[np.float32]:
         """The responses, (statistic, part)."""
         return np.frombuffer(self.responses, "<f4").reshape(-1, self.crops) if self.crops else np.empty((0, 0), "f4")
+
+
+@dataclass(frozen=True)
+class Function(Record):
+    """What a unit does, in shares that sum to 1, each with its 90 % interval (``_low``, ``_high``).
+
+    ``label`` is the function with the largest share; "bag of parts" where arrangement within parts matters and that of
+    parts does not (its share is then half texture, half part), "mixed" where no function has the larger part, "unclassified",
+    or "dead" for a unit that nothing brought above zero before a rectifier (it has no shares). ``compound`` names all
+    functions whose lower bound is at least the threshold, the largest first. Colour is null where the channels are no
+    colours. ``importance`` is the mean of abs(pre-activation x gradient of the largest output), by its sum over the
+    layer. ``selectivity``, where images have classes, is how well the unit tells its best class from the others (area
+    under the curve): it supports "whole" and is no part of the shares. ``missing`` says which statistics there were not.
+    """
+
+    table: ClassVar[str] = "function"
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit")
+
+    layer: str
+    unit: int
+    colour: float | None
+    colour_low: float | None
+    colour_high: float | None
+    edge: float | None
+    edge_low: float | None
+    edge_high: float | None
+    texture: float | None
+    texture_low: float | None
+    texture_high: float | None
+    part: float | None
+    part_low: float | None
+    part_high: float | None
+    whole: float | None
+    whole_low: float | None
+    whole_high: float | None
+    unclassified: float | None
+    unclassified_low: float | None
+    unclassified_high: float | None
+    label: str
+    compound: str
+    importance: float | None
+    selectivity: float | None
+    missing: str | None
+
+
+@dataclass(frozen=True)
+class LayerFunction(Record):
+    """What a layer does: the mean share of each function over its live units, corrected for what is taken for what.
+
+    With ``weighted``, units count by their importance. ``units`` counted, ``dead`` did not; ``bags`` and ``mixed`` of
+    those that counted had these labels. Intervals are of 90 %, over units and over parts of images.
+    """
+
+    table: ClassVar[str] = "layer_function"
+    key: ClassVar[tuple[str, ...]] = ("layer", "weighted")
+
+    layer: str
+    weighted: bool
+    units: int
+    dead: int
+    bags: int
+    mixed: int
+    colour: float | None
+    colour_low: float | None
+    colour_high: float | None
+    edge: float | None
+    edge_low: float | None
+    edge_high: float | None
+    texture: float | None
+    texture_low: float | None
+    texture_high: float | None
+    part: float | None
+    part_low: float | None
+    part_high: float | None
+    whole: float | None
+    whole_low: float | None
+    whole_high: float | None
+    unclassified: float | None
+    unclassified_low: float | None
+    unclassified_high: float | None
+    label: str
+    compound: str
 
 
 @dataclass(frozen=True)
@@ -591,6 +677,8 @@ TABLES: tuple[type[Record], ...] = (
     EffectiveKernel,
     Tuning,
     Perturbation,
+    Function,
+    LayerFunction,
     Optimum,
     ClassImage,
     Contribution,
