@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ascent": {"errors", "atlas.records", "images", "model"},
     "lenses": {"errors", "atlas.records", "images", "model", "ascent"},
     "findings": {"errors", "atlas.records", "images", "model", "lenses", "convolution"},
-    "inspection": {"errors", "atlas", "images", "model", "lenses", "engines"},
+    "inspection": {"errors", "atlas", "images", "model", "lenses", "findings", "engines"},
     "commands": {
         "errors",
         "atlas",

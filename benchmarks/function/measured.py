@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from constructed import Constructed, Truth
 from jaxtyping import Float
+from numpy.typing import NDArray
 
 import filterscope as fs
 from filterscope.atlas.records import Perturbation, Tuning
 from filterscope.findings.behaviour import Behaviour, behaviour
-from filterscope.lenses import Perturbations, TuningCurves
+from filterscope.lenses import Lens, Perturbations, TuningCurves
 
 CROPS, SCENES = 96, 384
 """Parts of images, and the drawn scenes they are chosen from: half of what the lens takes by itself, to save time."""
@@ -26,7 +27,7 @@ class Measured:
     truths: tuple[Truth, ...]
     behaviour: Behaviour
 
-    def where(self, chosen: Sequence[int]) -> "Measured":
+    def where(self, chosen: NDArray[np.integer[Any]]) -> "Measured":
         """Some of the units."""
         own = self.behaviour
         some = Behaviour(own.values[chosen], own.drawn[:, chosen], own.fires[chosen])
@@ -41,7 +42,7 @@ def measured(
     """Look at a network through the lenses, or take what an earlier call kept in ``folder``."""
     truths = tuple(truths or one.truths)
     names = list(dict.fromkeys(truth.layer for truth in truths))
-    lenses = [TuningCurves(), Perturbations(crops=CROPS, scenes=SCENES, seed=seed)]
+    lenses: list[Lens | str] = [TuningCurves(), Perturbations(crops=CROPS, scenes=SCENES, seed=seed)]
     pictures = "scenes" if images is None else "images"
     out = folder / f"{one.name.replace(', ', '-').replace(' ', '_')}-{one.network.digest[:12]}-{pictures}{seed}.atlas"
     atlas = fs.inspect(one.network, images, out=out, layers=names, lenses=lenses)

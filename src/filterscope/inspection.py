@@ -14,6 +14,7 @@ from filterscope.atlas import Atlas, Identity, Ledger, open_ledger
 from filterscope.atlas.records import Layer, Result, Task
 from filterscope.engines import Engine, LocalEngine
 from filterscope.errors import BadImages, UnknownName
+from filterscope.findings.functions import Functions
 from filterscope.images import ImageSource, open_images
 from filterscope.images.folder import Folder
 from filterscope.lenses import (
@@ -41,6 +42,7 @@ LENSES: dict[str, type[Lens]] = {
     "effective_kernels": EffectiveKernels,
     "tuning": TuningCurves,
     "perturbations": Perturbations,
+    "functions": Functions,
     "optima": Optima,
     "classes": Classes,
     "activations": Activations,

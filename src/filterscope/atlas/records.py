@@ -344,14 +344,15 @@ class Perturbation(Record):
     ``reached`` its share of the largest in all images. ``crops`` parts counted, each by its strength. ``extent`` is the
     diameter in pixels of the soft round window that leaves nine tenths, ``half`` that which leaves one half, as a share
     of it. The others are shares of the response that stay: ``without_colour``, with colours opposed
-    (``complement``), in windows of a half and a quarter of the extent, blurred by a Gaussian of a 16th, 32nd and 64th of it, with the square of
-    the extent shuffled in tiles of a half, a quarter and an eighth of its side, and with its phases ``scrambled``. ``superadditivity`` is the
-    sum of the losses when each of 4 x 4 tiles becomes grey in turn (1: the tiles add up; more: they are needed
-    together), ``participation`` the share of the tiles that matter, (sum of losses)^2 / (16 sum of their squares).
-    Null: nothing brought the unit above its response to grey. ``responses`` holds, as little-endian float32 (statistic,
-    part): the response itself, without colour, complement, in each of ``windows`` (diameters in pixels), blurred by
-    the three, shuffled in 2, 4 and 8, scrambled, and with each of the 16 tiles grey; ``sheet, row,
-    column`` say where the strip of pictures is.
+    (``complement``), upside down, in windows of a half and a quarter of the extent, blurred by a Gaussian of a 16th,
+    32nd and 64th of it, with the square of the extent shuffled in tiles of a half, a quarter and an eighth of its side,
+    and with phases ``scrambled``: in the square as a whole, and in tiles of a quarter and an eighth of its side.
+    ``superadditivity`` is the sum of the losses when each of 4 x 4 tiles becomes grey in turn (1: the tiles add up;
+    more: they are needed together), ``participation`` the share of the tiles that matter, (sum of losses)^2 / (16 sum
+    of their squares). Null: nothing brought the unit above its response to grey. ``responses`` holds, as little-endian
+    float32 (statistic, part): the response itself, without colour, complement, upside down, in each of ``windows``
+    (diameters in pixels), blurred by the three, shuffled in 2, 4 and 8, scrambled in 1, 4 and 8, and with each of the
+    16 tiles grey; ``sheet, row, column`` say where the strip of pictures is.
     """
 
     table: ClassVar[str] = "perturbation"
@@ -367,6 +368,7 @@ class Perturbation(Record):
     half: float | None
     without_colour: float | None
     complement: float | None
+    upside_down: float | None
     window_half: float | None
     window_quarter: float | None
     blurred_16: float | None
@@ -376,6 +378,8 @@ class Perturbation(Record):
     shuffled_quarter: float | None
     shuffled_eighth: float | None
     scrambled: float | None
+    scrambled_quarter: float | None
+    scrambled_eighth: float | None
     superadditivity: float | None
     participation: float | None
     windows: tuple[float, ...]
@@ -394,12 +398,13 @@ class Function(Record):
     """What a unit does, in shares that sum to 1, each with its 90 % interval (``_low``, ``_high``).
 
     ``label`` is the function with the largest share; "bag of parts" where arrangement within parts matters and that of
-    parts does not (its share is then half texture, half part), "mixed" where no function has the larger part, "unclassified",
-    or "dead" for a unit that nothing brought above zero before a rectifier (it has no shares). ``compound`` names all
-    functions whose lower bound is at least the threshold, the largest first. Colour is null where the channels are no
-    colours. ``importance`` is the mean of abs(pre-activation x gradient of the largest output), by its sum over the
-    layer. ``selectivity``, where images have classes, is how well the unit tells its best class from the others (area
-    under the curve): it supports "whole" and is no part of the shares. ``missing`` says which statistics there were not.
+    parts does not (its share is half texture, half part); "mixed" where none has a large part; "unclassified"; or
+    "dead" for a unit that nothing brought above zero, and whose value changed no output (it has no shares).
+    ``compound`` names all functions whose lower bound is at least the threshold, the largest first. Colour is null
+    where the channels are no colours. ``importance`` is the mean over images of abs(pre-activation x gradient of the
+    largest output), as a share of the layer's. ``selectivity``, where images have classes, is (m - mean of the others)
+    / (m + mean of the others) for the class of the largest mean m: it supports "whole", and is no part of the shares.
+    ``missing`` says which statistics there were not.
     """
 
     table: ClassVar[str] = "function"

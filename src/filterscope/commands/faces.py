@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from filterscope.commands.chunk import CHUNK, figures_in
 from filterscope.commands.inspect import MODEL_HELP, move
-from filterscope.commands.optimum import CHUNK, figures_in
 from filterscope.errors import FilterscopeError
 
 if TYPE_CHECKING:

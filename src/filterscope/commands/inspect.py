@@ -18,7 +18,10 @@ MODEL_HELP = (
     "or a folder with model.toml."
 )
 
-LENS_NAMES = "kernels, patches, backprojections, effective_kernels, tuning, optima, classes, activations"
+LENS_NAMES = (
+    "kernels, patches, backprojections, effective_kernels, tuning, perturbations, functions, "
+    "optima, classes, activations"
+)
 
 
 def inspect(

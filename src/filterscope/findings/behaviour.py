@@ -18,6 +18,7 @@ PERTURBED = (
     "half",
     "without_colour",
     "complement",
+    "upside_down",
     "window_half",
     "window_quarter",
     "blurred_16",
@@ -27,6 +28,8 @@ PERTURBED = (
     "shuffled_quarter",
     "shuffled_eighth",
     "scrambled",
+    "scrambled_quarter",
+    "scrambled_eighth",
     "superadditivity",
     "participation",
 )
@@ -35,10 +38,10 @@ PERTURBED = (
 TUNED = ("hue", "brightness", "orientation", "edge", "corner", "texture", "noise", "simple", "cycles")
 """From drawn stimuli, most by the largest response to anything.
 
-hue, brightness: to flat colours and greys; orientation: 1 - circular variance of gratings, where they do anything; edge: to
-edges and bars; corner: what share of the response to wedges no edge reaches; texture: against noise of its spectrum; noise:
-to noise; simple: of all stimuli the best, by the best of stimuli and images; cycles: of the best grating in the extent of
-the unit, as a logarithm to base 2.
+hue, brightness: to flat colours and greys; orientation: 1 - circular variance of gratings, where they do anything;
+edge: to edges and bars; corner: what share of the response to wedges no edge reaches; texture: against noise of its
+spectrum; noise: to noise; simple: of all stimuli the best, by the best of stimuli and images; cycles: of the best
+grating in the extent of the unit, as a logarithm to base 2.
 """
 
 STATISTICS = (*PERTURBED, *TUNED)

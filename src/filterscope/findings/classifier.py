@@ -1,4 +1,4 @@
-"""A multinomial logistic model with soft targets, its temperature, and how far a point is from all that it was shown."""
+"""A multinomial logistic model with soft targets, and its temperature."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class Logistic:
 
     def logits(self, points: Float[np.ndarray, "*shape statistic"]) -> Float[np.ndarray, "*shape label"]:
         """Before the softmax."""
-        return points @ self.weights + self.bias
+        return np.asarray(points @ self.weights + self.bias)
 
 
 def softmax(logits: Float[np.ndarray, "*shape label"]) -> Float[np.ndarray, "*shape label"]:

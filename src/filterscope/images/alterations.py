@@ -4,6 +4,8 @@ All act on a batch of bytes around its centre and leave it as it was. What is ta
 linear filter loses exactly what it had there.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from scipy.ndimage import gaussian_filter
 from filterscope.images.stimuli.canvas import GREY, aperture
 
 Images = UInt8[np.ndarray, "image height width channel"]
+
+SHOWN = 0.7
+"""Of the outer diameter of a window that part which counts as shown: there it is still open by 85 %."""
 
 TILES = 4
 """Tiles along a side of the square that is occluded tile by tile."""
@@ -30,8 +35,8 @@ def complement(images: Images) -> Images:
 
 
 def windowed(images: Images, diameter: float) -> Images:
-    """What a soft round window shows, mid grey around it."""
-    shown = aperture((images.shape[1], images.shape[2]), diameter)[..., None]
+    """What a soft round window shows, mid grey around it; its rim begins within ``diameter`` and ends beyond it."""
+    shown = aperture((images.shape[1], images.shape[2]), diameter / SHOWN)[..., None]
     return as_bytes(GREY + (images.astype(np.float32) - GREY) * shown)
 
 
@@ -64,19 +69,34 @@ def shuffled(images: Images, side: float, cuts: int, draw: int) -> Images:
     return found
 
 
-def scrambled(images: Images, side: float, draw: int) -> Images:
-    """The waves of the central square at other phases, the same for all channels: mean, spectrum and colours stay."""
+def scrambled(images: Images, side: float, cuts: int, draw: int) -> Images:
+    """The waves in each tile of the central square at other phases: the tile's mean, spectrum and colours stay.
+
+    Args:
+        images: the batch.
+        side: of the square, in pixels.
+        cuts: tiles along a side; 1: the square as a whole.
+        draw: number of the phases; each image and tile has its own, all channels the same.
+    """
     height, width = images.shape[1:3]
-    length = max(2, round(min(side, height, width)))
-    rows, columns = central(height, length), central(width, length)
+    tile = max(2, int(min(side, height, width) / cuts))
+    cuts = max(1, min(cuts, min(height, width) // tile))
+    rows, columns = central(height, cuts * tile), central(width, cuts * tile)
     found = images.copy()
     for number, image in enumerate(images):
-        noise = np.random.default_rng((1, draw, number)).standard_normal((length, length))
+        noise = np.random.default_rng((1, draw, number)).standard_normal((cuts, cuts, tile, tile))
         turn = np.exp(1j * np.angle(np.fft.rfft2(noise)))
-        turn[0, 0] = 1
-        waves = np.fft.rfft2(image[rows, columns].astype(np.float32), axes=(0, 1)) * turn[..., None]
-        found[number, rows, columns] = as_bytes(np.fft.irfft2(waves, s=(length, length), axes=(0, 1)))
+        turn[..., 0, 0] = 1
+        square = image[rows, columns].reshape(cuts, tile, cuts, tile, -1).transpose(0, 2, 4, 1, 3).astype(np.float32)
+        waves = np.fft.rfft2(square) * turn[:, :, None]
+        mixed = as_bytes(np.fft.irfft2(waves, s=(tile, tile))).transpose(0, 3, 1, 4, 2)
+        found[number, rows, columns] = mixed.reshape(cuts * tile, cuts * tile, -1)
     return found
+
+
+def upside_down(images: Images) -> Images:
+    """Turned by 180 degrees."""
+    return np.ascontiguousarray(images[:, ::-1, ::-1])
 
 
 def occluded(images: Images, side: float, row: int, column: int) -> Images:
@@ -108,6 +128,6 @@ def displaced(count: int, seed: tuple[int, ...]) -> NDArray[np.int64]:
     return order
 
 
-def as_bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+def as_bytes(pixels: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     """Rounded; what goes beyond black and white is cut off."""
-    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(pixels), 0, 255), np.uint8)

@@ -12,6 +12,7 @@ from filterscope.images.alterations import (
     occluded,
     scrambled,
     shuffled,
+    upside_down,
     windowed,
     without_colour,
 )
@@ -28,16 +29,20 @@ WINDOWS = 9
 BLURS = 6
 """Gaussians of falling width, an octave apart, the first an eighth of the field."""
 
+SCRAMBLES = (1, 4, 8)
+"""Tiles along the side of a square whose phases are scrambled tile by tile."""
+
 SMALLEST = 3
 """Pixels: squares and windows of fewer are left out."""
 
 
 @dataclass(frozen=True)
 class Alteration:
-    """One way to alter images; ``side`` and ``diameter`` in pixels.
+    """One way to alter images; ``side`` in pixels.
 
-    ``kind`` is "grey", "complement", "window" (``side``: its diameter), "blur" (``side``: standard deviation), "shuffle" (``first``: cuts, ``second``:
-    number of the draw), "phase" (``second``: number of the draw) or "tile" (``first`` and ``second``: row and column).
+    By ``kind``: "grey", "complement", "turn"; "window" (``side``: its diameter); "blur" (``side``: standard deviation);
+    "shuffle" and "phase" (``side`` of the square, ``first``: tiles along it, ``second``: number of the draw); "tile"
+    (``side`` of the square, ``first`` and ``second``: row and column).
     """
 
     kind: str
@@ -51,6 +56,8 @@ class Alteration:
         """The images, altered; they themselves stay."""
         if self.kind == "grey":
             return without_colour(images)
+        if self.kind == "turn":
+            return upside_down(images)
         if self.kind == "complement":
             return complement(images)
         if self.kind == "window":
@@ -60,18 +67,18 @@ class Alteration:
         if self.kind == "shuffle":
             return shuffled(images, self.side, self.first, self.second)
         if self.kind == "phase":
-            return scrambled(images, self.side, self.second)
+            return scrambled(images, self.side, self.first, self.second)
         return occluded(images, self.side, self.first, self.second)
 
 
 def alterations(field: int) -> tuple[Alteration, ...]:
     """All alterations for units that see up to ``field`` pixels."""
-    ways = [Alteration("grey"), Alteration("complement")]
+    ways = [Alteration("grey"), Alteration("complement"), Alteration("turn")]
     ways += [Alteration("window", diameter) for diameter in windows(field)]
     ways += [Alteration("blur", sigma) for sigma in blurs(field)]
     for side in squares(field):
         ways += [Alteration("shuffle", side, cuts, draw) for cuts in CUTS for draw in range(DRAWS)]
-        ways += [Alteration("phase", side, 0, draw) for draw in range(DRAWS)]
+        ways += [Alteration("phase", side, cuts, draw) for cuts in SCRAMBLES for draw in range(DRAWS)]
         ways += [Alteration("tile", side, row, column) for row in range(TILES) for column in range(TILES)]
     return tuple(ways)
 

@@ -223,9 +223,9 @@ class Evidence:
 
 
 def evidence(
-    network: Network, layers: Sequence[Layer], picture: UInt8[np.ndarray, "height width channel"], number: int
+    network: Network, layers: Sequence[Layer], picture: UInt8[np.ndarray, "height width channel"], number: int | None
 ) -> Evidence:
-    """Ask a network for a class and for the units that speak for it: one pass forward and one back.
+    """Ask a network for a class (None: the one it names) and for the units that speak for it: a pass forward and back.
 
     Where the answer is a softmax already, the logit is its logarithm. A layer that the logit does not depend on has
     zeros; so has one whose output is a view of another tensor and is changed in place afterwards (no convolution's
@@ -250,6 +250,7 @@ def evidence(
         # Weights may be frozen, so the image asks for gradients; a leaf that does may not be changed in place.
         read.visit(images.requires_grad_().clone(), visit)
         logits = class_logits(answers[0])
+        number = int(logits.argmax()) if number is None else number
         edges = [edge for some in seen.values() for _, edge in some]
         gradients = iter(torch.autograd.grad(logits[number], edges, allow_unused=True) if edges else ())
     logits = logits.detach()

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from filterscope.ascent.canvas import fit_canvas
-from filterscope.atlas.records import Layer, Pair, Patch, Perturbation, Result, Task
+from filterscope.atlas.records import Layer, Pair, Patch, Perturbation, Picture, Result, Task
 from filterscope.errors import BadImages, FilterscopeError
 from filterscope.images import ImageSource, stream
 from filterscope.images.scenes import Scenes
@@ -21,6 +21,7 @@ from filterscope.lenses.pool import SAME, Crop, Strongest, choose, cut, groups, 
 from filterscope.lenses.remainders import Heard, remainders
 from filterscope.lenses.scan import ScanChunk, chunks
 from filterscope.lenses.statistics import UnitStatistics, fold, unpack
+from filterscope.lenses.strips import strips
 
 STRONGEST = 9
 """Places in the images that each unit may name for the pool."""
@@ -41,6 +42,7 @@ class Perturbations:
         strongest: of these, the ones that count for a unit.
         scenes: drawn scenes to choose from, where there are no images.
         seed: of the drawn scenes and of all that is shuffled.
+        strips: whether every unit's strongest part is drawn with what is taken from it.
     Raises:
         FilterscopeError: if a setting is out of its range.
     """
@@ -49,6 +51,7 @@ class Perturbations:
     strongest: int = 12
     scenes: int = 512
     seed: int = 0
+    strips: bool = True
 
     name: ClassVar[str] = "perturbations"
     needs_images: ClassVar[bool] = False
@@ -125,7 +128,7 @@ class Perturbations:
             digest=digest("perturbations", *same),
             lens=self.name,
             title=f"perturbations of {names}",
-            work=Tell(group, field, {layer.name: named.largest(layer) for layer in group}),
+            work=Tell(group, field, {layer.name: named.largest(layer) for layer in group}, self.strips),
             size=0,
             needs=(task.digest,),
         )
@@ -188,8 +191,8 @@ def named_places(statistics: dict[str, UnitStatistics]) -> Named:
 
 
 def strongest(bench: Workbench, group: Sequence[Layer], canvas: Pair, named: Named) -> Strongest:
-    """The places of a group's units as parts of images; what is not above zero by its share of the largest rank."""
-    parts: list[tuple[NDArray[np.float64], ...]] = []
+    """The places of a group's units as parts of images."""
+    parts: list[tuple[NDArray[Any], ...]] = []
     first = 0
     for layer in group:
         where, values = named.places[layer.name]
@@ -202,7 +205,7 @@ def strongest(bench: Workbench, group: Sequence[Layer], canvas: Pair, named: Nam
         parts.append((where[:, 0] + first, where[:, 1], corners[:, 0], corners[:, 1], share))
         first += layer.channels
     unit, image, top, left, share = (np.concatenate(one) for one in zip(*parts, strict=True))
-    return Strongest(*(one.astype(np.int64) for one in (unit, image, top, left)), share)
+    return Strongest(unit, image, top, left, share)
 
 
 @dataclass(frozen=True)
@@ -284,14 +287,19 @@ class Tell:
     layers: tuple[Layer, ...]
     field: int
     largest: dict[str, NDArray[np.float64]]
+    strips: bool
 
     def __call__(self, bench: Workbench, before: Sequence[bytes]) -> Result:
-        """A record a unit."""
+        """A record a unit, and a sheet a layer."""
         heard = Heard.unpacked(before[0])
+        size = bench.network.preprocessing.input_size
         records: list[Perturbation] = []
+        pictures: list[Picture] = []
         for number, layer in enumerate(self.layers):
-            size = bench.network.preprocessing.input_size
-            records += remainders(
-                layer.name, heard, number, field=self.field, own=seen(layer, size), largest=self.largest[layer.name]
-            )
-        return Result(tuple(records))
+            own, largest = seen(layer, size), self.largest[layer.name]
+            found = list(remainders(layer.name, heard, number, field=self.field, own=own, largest=largest))
+            records += found
+            strongest_parts = [heard.pixels[top[0]] for top in heard.top[number]]
+            if self.strips and (picture := strips(layer.name, found, strongest_parts)):
+                pictures.append(picture)
+        return Result(tuple(records), tuple(pictures))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from filterscope.atlas.records import Perturbation
 from filterscope.images.alterations import TILES
-from filterscope.lenses.alterations import CUTS, alterations, blurs, squares, windows
+from filterscope.lenses.alterations import CUTS, SCRAMBLES, alterations, blurs, squares, windows
 
 ENOUGH = 0.9
 """Share of the response that a window as large as the extent leaves."""
@@ -116,7 +116,7 @@ def remainders(
             squares(field),
             extent,
         )
-        for kind, cuts in (*(("shuffle", cuts) for cuts in CUTS), ("phase", 0))
+        for kind, cuts in (*(("shuffle", cuts) for cuts in CUTS), *(("phase", cuts) for cuts in SCRAMBLES))
     }
     tiles = at_scale(
         [np.stack([by_way[way] for way in ways if (way.kind, way.side) == ("tile", side)]) for side in squares(field)],
@@ -127,9 +127,11 @@ def remainders(
         along_units([by_way[way] for way in ways if way.kind == "blur"], blurs(field), extent / part)
         for part in BLURRED
     ]
-    grey, turned = (next(by_way[way] for way in ways if way.kind == kind) for kind in ("grey", "complement"))
+    grey, opposed, turned = (
+        next(by_way[way] for way in ways if way.kind == kind) for kind in ("grey", "complement", "turn")
+    )
     kept = np.stack(
-        [base, grey, turned, *shown, *soft, *(one[0] for one in scaled.values()), *tiles]
+        [base, grey, opposed, turned, *shown, *soft, *(one[0] for one in scaled.values()), *tiles]
     )  # (statistic, unit, rank)
     nothing = ROUNDING * float(values.max(initial=0))
     for unit in range(base.shape[0]):
@@ -175,6 +177,7 @@ class Remainder:
     half: float
     without_colour: float
     complement: float
+    upside_down: float
     window_half: float
     window_quarter: float
     blurred_16: float
@@ -184,6 +187,8 @@ class Remainder:
     shuffled_quarter: float
     shuffled_eighth: float
     scrambled: float
+    scrambled_quarter: float
+    scrambled_eighth: float
     superadditivity: float
     participation: float
 
@@ -201,7 +206,7 @@ def figures(
     total = np.where(total > 0, total, 1)
     left = kept.sum(-1) / total
     count = len(diameters)
-    shown = np.minimum(left[3 : 3 + count], MOST)
+    shown = np.minimum(left[4 : 4 + count], MOST)
     small = np.log2(np.array(diameters))
     lost = np.maximum(kept[0] - kept[-TILES * TILES :], 0).sum(-1) / total
     gone = lost.sum(0)
@@ -211,8 +216,8 @@ def figures(
         for part in (2, 4)
     ]
     half = np.array([2 ** reached(small, shown[:, one], 0.5) / extent[one] for one in range(len(extent))])
-    rest = np.minimum(left[[1, 2, *range(3 + count, len(kept) - TILES * TILES)]], MOST)
-    return np.stack([half, rest[0], rest[1], *at, *rest[2:], gone, spread])
+    rest = np.minimum(left[[1, 2, 3, *range(4 + count, len(kept) - TILES * TILES)]], MOST)
+    return np.stack([half, *rest[:3], *at, *rest[3:], gone, spread])
 
 
 def extents(
@@ -227,7 +232,7 @@ def extents(
     left = shown.sum(2) / np.where(total > 0, total, 1)
     small = np.log2(np.array(diameters))
     found = np.array([2 ** reached(small, left[:, unit], ENOUGH) for unit in range(left.shape[1])])
-    return np.clip(found, min(min(sides), own), own)
+    return np.asarray(np.clip(found, min(*sides, own), own))
 
 
 def reached(places: NDArray[np.float64], left: NDArray[np.float64], share: float) -> float:
@@ -253,12 +258,12 @@ def along_units(
     values: Sequence[Float[np.ndarray, "unit rank"]], sides: Sequence[float], wanted: Float[np.ndarray, "unit"]
 ) -> Float[np.ndarray, "unit rank"]:
     """What lies between the values next to what is wanted of every unit; beyond the ends, the end."""
-    return at_scale([one[None] for one in values], sides, wanted)[0]
+    return np.asarray(at_scale([one[None] for one in values], sides, wanted)[0])
 
 
 def mean_of(values: Sequence[Float[np.ndarray, "unit rank"]]) -> Float[np.ndarray, "1 unit rank"]:
     """The mean over random draws."""
-    return np.mean(values, 0, keepdims=True)
+    return np.asarray(np.mean(values, 0, keepdims=True))
 
 
 def at_scale(

@@ -1,4 +1,4 @@
-"""The sheet of `filterscope identify`: each kernel beside its best reference, with its label and its shares."""
+"""The sheet of `filterscope identify --method kernels`: each kernel beside its best reference, label and shares."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from filterscope.atlas import sheets
-from filterscope.commands.identify import detail, fit, shares_of, turned
+from filterscope.commands.identify_kernels import detail, fit, shares_of, turned
 from filterscope.findings.naming import SHARES
 from filterscope.lenses.tiles import colour_kernel, enlarged
 

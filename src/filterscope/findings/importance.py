@@ -1,0 +1,65 @@
+"""How much each unit matters for what a network answers: its pre-activation times the gradient, over images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from filterscope.atlas.records import Layer, Result
+from filterscope.images import stream
+from filterscope.lenses.classes import evidence
+from filterscope.lenses.lens import Workbench
+from filterscope.lenses.packing import packed, unpacked
+from filterscope.lenses.perturbations import Perturbations, images_of
+
+
+@dataclass(frozen=True)
+class WeighUnits:
+    """Sum up abs(pre-activation x gradient of the largest output). Called with the workbench; its partial: the sums.
+
+    Source: Molchanov, Tyree, Karras, Aila, Kautz (2017), Pruning convolutional neural networks. arXiv:1611.06440
+    """
+
+    layers: tuple[Layer, ...]
+    images: tuple[int, ...]
+
+    def __call__(self, bench: Workbench) -> Result:
+        """(unit,) of each layer; of no layer where the network's output is not one of classes."""
+        network = bench.network
+        total = [np.zeros(layer.channels) for layer in self.layers]
+        batches = stream(
+            images_of(bench, Perturbations()),
+            self.images,
+            network.preprocessing,
+            batch_size=bench.batch_size,
+            workers=bench.workers,
+        )
+        for batch in batches:
+            for pixels in batch.pixels:
+                values = evidence(network, self.layers, pixels, None).values
+                for own, layer in zip(total, self.layers, strict=True):
+                    own += np.abs(values[layer.name])
+            bench.tick(len(batch.ids) + len(batch.problems))
+        return Result(partial=packed({str(number): one for number, one in enumerate(total)}))
+
+
+def importances(data: bytes | None, layers: Sequence[Layer]) -> Mapping[str, Float[np.ndarray, "_unit"] | None]:
+    """Of every layer each unit's share of the layer's sum; None: nothing of the layer matters, or none is known."""
+    if data is None:
+        return dict.fromkeys(layer.name for layer in layers)
+    arrays = unpacked(data)
+    return {layer.name: shares(arrays[str(number)]) for number, layer in enumerate(layers)}
+
+
+def shares(values: Float[np.ndarray, "unit"]) -> NDArray[np.float64] | None:
+    """By their sum; None where there is none."""
+    values = np.where(np.isfinite(values), values, 0)
+    return values / values.sum() if values.sum() > 0 else None
+
+
+def add(before: bytes, after: bytes) -> bytes:
+    """The sums of two lots of images."""
+    first, second = unpacked(before), unpacked(after)
+    return packed({name: values + second[name] for name, values in first.items()})
