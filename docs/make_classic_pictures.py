@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 import filterscope as fs
 from filterscope.atlas.sheets import FAINT, INK, LEGEND_SIZE, LINES, MARGIN, PAPER, font, text_width
-from filterscope.commands.identify_sheet import as_seen, drawn, pictured
+from filterscope.commands.kernels_sheet import as_seen, drawn, pictured
 from filterscope.convolution.classic import EDITING, KINDS
 from filterscope.findings.kernels import identified, kernels_of
 

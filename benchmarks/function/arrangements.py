@@ -104,16 +104,6 @@ def bar_end(front: Front, turn: float, distance: float) -> list[Placed]:
     return [*sides, *cap, *beyond]
 
 
-def square(front: Front, turn: float, distance: float) -> list[Placed]:
-    """Four sides."""
-    placed = []
-    for side in (0, 90, 180, 270):
-        away = math.radians(turn + side)
-        right, up = distance / 2 * math.cos(away), distance / 2 * math.sin(away)
-        placed += arm(front, turn + side + 90, -distance / 4, distance / 4, right, up)
-    return placed
-
-
 def triangle(front: Front, turn: float, distance: float) -> list[Placed]:
     """Three sides."""
     placed = []
@@ -175,13 +165,6 @@ def targets(radius: float) -> Part:
         lambda: [*piece_of_ring(front, radius, 0, 360), *seen(front, "dot", 0, 0, 0, 0.6)],
         1.6,
         need,
-    )
-
-
-def squares(turn: float, distance: float) -> Part:
-    """Four sides."""
-    return lambda front, need: part(
-        front, ("square", turn % 90, distance), lambda: square(front, turn, distance), 4.0, need
     )
 
 
@@ -284,7 +267,7 @@ def car(number: int) -> Layout:
 
 def box(number: int) -> Layout:
     """Four corners."""
-    wide, high = ((2.5, 2.5), (3.0, 2.0), (2.0, 3.0))[number % 3]
+    wide, high = ((3.5, 3.5), (4.2, 2.8), (2.8, 4.2))[number % 3]
     places = ((225, wide, high), (315, -wide, high), (45, -wide, -high), (135, wide, -high))
     return [(corners(turn, 90), right, up) for turn, right, up in places]
 
@@ -298,13 +281,13 @@ def bike(number: int) -> Layout:
 
 def house(number: int) -> Layout:
     """A roof above two corners."""
-    wide, high = ((2.0, 3.0), (2.6, 3.0))[number % 2]
-    return [(corners(270, 90), 0, high), (corners(45, 90), -wide, -2), (corners(135, 90), wide, -2)]
+    wide, high = ((2.8, 4.2), (3.6, 4.2))[number % 2]
+    return [(corners(270, 90), 0, high), (corners(45, 90), -wide, -2.8), (corners(135, 90), wide, -2.8)]
 
 
 def ladder(number: int) -> Layout:
     """Junctions on both sides, one above the other."""
-    wide, high = ((1.5, 1.5), (2.0, 2.0))[number % 2]
+    wide, high = ((2.0, 2.0), (2.6, 2.6))[number % 2]
     return [(junctions(turn), right, up) for turn, right in ((0, -wide), (180, wide)) for up in (high, -high)]
 
 
@@ -336,8 +319,8 @@ def lights(number: int) -> Layout:
 
 def table(number: int) -> Layout:
     """A top on two legs."""
-    wide = (2.0, 2.6)[number % 2]
-    return [(junctions(270), -wide, 1), (junctions(270), wide, 1), (lines(0), 0, 1)]
+    wide = (2.8, 3.6)[number % 2]
+    return [(junctions(270), -wide, 1.5), (junctions(270), wide, 1.5), (lines(0), 0, 1.5)]
 
 
 PARTS: Mapping[str, Callable[[int], Part]] = {
@@ -349,7 +332,6 @@ PARTS: Mapping[str, Callable[[int], Part]] = {
     "pair of lines": lambda n: pairs(67.5 * n, (5.0, 6.0)[n % 2]),
     "dot in a ring": lambda n: targets(RADII[n % 3]),
     "end of a bar": lambda n: bar_ends(45 * n, (5.0, 6.0)[n % 2]),
-    "square": lambda n: squares(22.5 * n, (5.0, 6.5)[n % 2]),
     "triangle": lambda n: triangles(30 + 60 * n, (2.0, 2.5)[n % 2]),
     "coloured dot in a ring": lambda n: coloured_targets(60 * n, RADII[n % 2]),
     "row of dots": lambda n: rows_of_dots(45 * n, (4.5, 5.0)[n // 2 % 2], 1 - 2 * (n % 2)),

@@ -98,7 +98,7 @@ DESIGNS = (
     Design("fine", 64, Plan(3.2, wholes=4), (PLAIN, FINE, TOLERANT, PLAIN, PLAIN, PLAIN, LAST)),
     Design(
         "normed",
-        32,
+        48,
         Plan(3.2),
         (
             NORMED,

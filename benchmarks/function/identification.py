@@ -7,24 +7,24 @@ calibration: controls, changed networks, another pool, trained networks).
 """
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from calibrate import covered, examples, in_folds, known, mixtures, widened
-from constructed import DESIGNS, Constructed, constructed
-from controls import SAME, dead, duplicated, negated, random_networks, rotated
-from measured import Measured, joined, measured, targets
+from calibrate import RANDOM_SEED, covered, in_folds, known, mixtures, widened
+from constructed import DESIGNS, constructed
+from controls import SAME, random_networks, rotated
+from measured import CROPS, Measured, joined, measured, targets
 from numpy.typing import NDArray
 from trained import networks as trained_networks
 
-from filterscope.findings import calibration
-from filterscope.findings.behaviour import STATISTICS, TUNED, Behaviour
-from filterscope.findings.calibration import BAG, CLASSES, FITS, FUNCTIONS, NONE, fitted, folded, leaving_out, load
+import filterscope as fs
+from filterscope.atlas.records import LayerFunction
+from filterscope.findings.behaviour import STATISTICS, TUNED
+from filterscope.findings.calibration import BAG, CLASSES, FITS, FUNCTIONS, NONE, leaving_out, load
 from filterscope.findings.classifier import balanced, softmax, temperature
 from filterscope.findings.functions import MIXED, label_of
-from filterscope.findings.layer_shares import of_layer
+from filterscope.lenses import Perturbations, TuningCurves
 
 Row = tuple[str, str, str]
 """What, asked, measured."""
@@ -109,6 +109,139 @@ def fields_alone(every: Measured, sizes: NDArray[np.float64]) -> Row:
     return ("   receptive field alone", "less", f"{macro_f1(shares[pure].argmax(1), found.argmax(1), CLASSES):.3f}")
 
 
+def intervals(every: Measured) -> Row:
+    """How often 90 % intervals hold the shares of known mixtures; width fitted on one half, tested on the other."""
+    held = []
+    parts = in_folds(every, FITS["all"])
+    chosen = np.flatnonzero(mixtures(every))
+    for half in (0, 1):
+        widening = widened(every, FITS["all"], half)
+        tested = chosen[chosen % 2 != half]
+        for units, fit in parts:
+            some = every.where(np.intersect1d(units, tested))
+            if some.truths:
+                held.append(covered(fit, some.behaviour, targets(some.truths, CLASSES), widening))
+    every_one = np.concatenate(held)
+    return ("90 % intervals hold shares of mixtures", "85-95 %", f"{every_one.mean():.0%} of {len(every_one)}")
+
+
+def labels(of: Measured) -> list[str]:
+    """By the calibration in the package."""
+    shares, _ = load()["all"].told(of.behaviour)
+    fires = of.behaviour.fires
+    return [label_of(one, CLASSES) if on else NONE for one, on in zip(shares, fires, strict=True)]
+
+
+def random_weights(folder: Path) -> Row:
+    """How many units of networks with random weights get a label; none of these networks was shown before."""
+    found = joined([measured(one, folder) for one in random_networks(1, seed=RANDOM_SEED + 1)])
+    told = [name not in (NONE, MIXED) for name in labels(found)]
+    return ("random weights: units with a label", "<= 5 %", f"{np.mean(told):.1%} of {len(told)}")
+
+
+def other_design(folder: Path, name: str) -> list[Row]:
+    """A network of a design that was not shown."""
+    number = [design.name for design in DESIGNS].index(name)
+    found = measured(constructed(DESIGNS[number], number), folder)
+    shares = targets(found.truths, CLASSES)
+    pure = (shares.max(1) > 0.99) & found.behaviour.fires
+    told = load()["all"].told(found.behaviour)[0].argmax(1)
+    score = macro_f1(shares.argmax(1)[pure], told[pure], CLASSES)
+    return [(f"macro-F1 on another design, {name}", "", f"{score:.3f}")]
+
+
+def mixed_basis(folder: Path) -> Row:
+    """The last layer's channels in a rotated basis: no unit has a function of its own any more."""
+    found = measured(rotated(constructed(DESIGNS[0], 0)), folder)
+    told = labels(found)
+    several = sum(name in (MIXED, NONE, BAG) for name in told)
+    return ("rotated basis: mixed or unclassified", "most", f"{several / len(told):.0%} of {len(told)}")
+
+
+def again(folder: Path) -> Row:
+    """Labels by another pool of scenes against those by the first."""
+    one = constructed(DESIGNS[0], 0)
+    last = [truth for truth in one.truths if truth.layer == one.truths[-1].layer]
+    first, second = (
+        labels(measured(one, folder, seed=seed, truths=truths)) for seed, truths in ((0, one.truths), (1, last))
+    )
+    kept = {(truth.layer, truth.unit): name for truth, name in zip(one.truths, first, strict=True)}
+    same = [kept[truth.layer, truth.unit] == name for truth, name in zip(last, second, strict=True)]
+    return ("test and retest: same label", ">= 95 %", f"{np.mean(same):.0%} of {len(same)}")
+
+
+def same_functions(folder: Path) -> list[Row]:
+    """The largest change of any share by a change of the network that leaves every unit its function."""
+    one = constructed(DESIGNS[3], 3)
+    last = one.truths[-1].layer
+    rows = []
+    before = measured(one, folder)
+    shares = load()["all"].told(before.behaviour)[0]
+    order = [number for number, truth in enumerate(before.truths) if truth.layer == last]
+    for name in ("permuted", "scaled", "folded"):
+        other = SAME[name](one)
+        found = measured(other, folder, truths=[other.truths[number] for number in order])
+        change = np.abs(load()["all"].told(found.behaviour)[0] - shares[order]).max()
+        rows.append((f"{name}: largest change of a share", "1e-5", f"{change:.1e}"))
+    return rows
+
+
+def trained(folder: Path) -> list[Row]:
+    """Networks trained on one cue: what their last convolutions do, with the labelled images and without."""
+    rows = []
+    for one in trained_networks(folder=folder / "trained"):
+        layer = one.network.layers()[-1].name
+        atlas = fs.inspect(
+            one.network,
+            one.images,
+            out=folder / f"trained-{one.task.name}.atlas",
+            lenses=["patches", TuningCurves(), Perturbations(crops=CROPS, strips=False), "functions"],
+        )
+        for record in atlas.records(LayerFunction, layer=layer):
+            shares = {name: getattr(record, name) for name in (*FUNCTIONS, NONE)}
+            largest = sorted(FUNCTIONS, key=lambda name: -shares[name])[:2]
+            by = "importance" if record.weighted else "number"
+            told = ", ".join(f"{name} {shares[name]:.0%}" for name in largest)
+            rows.append((f"trained on {one.task.name}, last layer by {by}", one.task.function, told))
+    return rows
+
+
+def by_distance() -> list[Row]:
+    """First layers, whose kernels see pixels: the nearest classic filter by plain L2, and the match of kernels."""
+    true, plain, matched = [], [], []
+    for number, design in enumerate(DESIGNS):
+        one = constructed(design, number)
+        first = one.network.layers()[0].name
+        truths = [truth for truth in one.truths if truth.layer == first and max(truth.shares.values()) > 0.99]
+        if not truths or design.halved:
+            continue
+        nearest = fs.identify_kernels(one.network, first, method="l2").set_index("unit")["function"]
+        match = fs.identify_kernels(one.network, first).set_index("unit")["label"]
+        for truth in truths:
+            true.append(truth.family)
+            plain.append(nearest[truth.unit])
+            matched.append(match[truth.unit])
+    right = [np.mean([one == other for one, other in zip(true, found, strict=True)]) for found in (plain, matched)]
+    return [
+        ("   kernels of first layers, plain L2: right", "less", f"{right[0]:.2f} of {len(true)}"),
+        ("   kernels of first layers, matched: right", "", f"{right[1]:.2f} of {len(true)}"),
+    ]
+
+
+def field_sizes(every: Measured) -> NDArray[np.float64]:
+    """The nominal receptive field of every unit, in pixels."""
+    sizes: dict[tuple[str, str], float] = {}
+    for number, design in enumerate(DESIGNS):
+        if design.name in every.networks:
+            for layer in constructed(design, number).network.layers():
+                sizes[design.name, layer.name] = float((layer.field_size or (design.side,))[0])
+    for one in random_networks(1, seed=RANDOM_SEED):
+        for layer in one.network.layers():
+            sizes[one.name, layer.name] = float((layer.field_size or (64,))[0])
+    pairs = zip(every.networks, every.truths, strict=True)
+    return np.array([sizes[name, truth.layer] for name, truth in pairs])
+
+
 def report(rows: Sequence[Row]) -> None:
     """As a table."""
     wide = [max(len(row[number]) for row in rows) for number in range(3)]
@@ -116,3 +249,28 @@ def report(rows: Sequence[Row]) -> None:
     print(f"|{'-' * (wide[0] + 2)}|{'-' * (wide[1] + 2)}|{'-' * (wide[2] + 2)}|")
     for row in rows:
         print("| " + " | ".join(cell.ljust(length) for cell, length in zip(row, wide, strict=True)) + " |")
+
+
+def main() -> None:
+    """Measure all that is not there yet, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("function"), help="where what was measured is kept")
+    parser.add_argument("--quick", action="store_true", help="only what the calibration measured")
+    given = parser.parse_args()
+    every = known(given.folder)
+    mechanisms = {truth.mechanism for truth in every.truths if "mixed" not in truth.family}
+    rows: list[Row] = [
+        ("mechanisms, units", ">= 30, >= 150", f"{len(mechanisms)}, {len(every.truths)}"),
+        *headline(every),
+        fields_alone(every, field_sizes(every)),
+        *by_distance(),
+        intervals(every),
+    ]
+    if not given.quick:
+        rows += [random_weights(given.folder), mixed_basis(given.folder), again(given.folder)]
+        rows += [*same_functions(given.folder), *trained(given.folder), *other_design(given.folder, "deep")]
+    report(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -42,7 +42,7 @@ def measured(
     """Look at a network through the lenses, or take what an earlier call kept in ``folder``."""
     truths = tuple(truths or one.truths)
     names = list(dict.fromkeys(truth.layer for truth in truths))
-    lenses: list[Lens | str] = [TuningCurves(), Perturbations(crops=CROPS, scenes=SCENES, seed=seed)]
+    lenses: list[Lens | str] = [TuningCurves(), Perturbations(crops=CROPS, scenes=SCENES, seed=seed, strips=False)]
     pictures = "scenes" if images is None else "images"
     out = folder / f"{one.name.replace(', ', '-').replace(' ', '_')}-{one.network.digest[:12]}-{pictures}{seed}.atlas"
     atlas = fs.inspect(one.network, images, out=out, layers=names, lenses=lenses)

@@ -70,7 +70,9 @@ def bar(pen: ImageDraw.ImageDraw, left: int, top: int, row: dict[str, Any]) -> N
         share = row[name]
         if share is None:
             continue
-        pen.rectangle((left + round(WIDE * start), top, left + round(WIDE * (start + share)) - 1, top + BAR), fill=ink)
+        first, last = left + round(WIDE * start), left + round(WIDE * (start + share)) - 1
+        if last >= first:
+            pen.rectangle((first, top, last, top + BAR), fill=ink)
         low, high = (left + round(WIDE * min(max(start + row[f"{name}_{end}"], 0), 1)) for end in ("low", "high"))
         start += share
         if name != "unclassified" and share > 0.01:

@@ -87,7 +87,7 @@ def tables(atlas: "Atlas", layer: str | None) -> "tuple[pandas.DataFrame, pandas
 
     from filterscope.atlas.records import Function, LayerFunction
 
-    order = {name: number for number, name in enumerate(atlas.layers().index)}
+    order = {name: number for number, name in enumerate(atlas.layers()["name"])}
     where = {} if layer is None else {"layer": layer}
     frames = []
     for kind in (LayerFunction, Function):

@@ -32,16 +32,25 @@ PERTURBED = (
     "scrambled_eighth",
     "superadditivity",
     "participation",
+    "largest_loss",
+    "outer_loss",
 )
-"""From parts of images; superadditivity as its logarithm to base 2."""
+"""From parts of images; superadditivity as its logarithm to base 2.
 
-TUNED = ("hue", "brightness", "orientation", "edge", "corner", "texture", "noise", "simple", "cycles")
+largest_loss: of the sixteen tiles the most that one takes from the response; outer_loss: the share of all losses that
+is in the twelve tiles at the rim of the extent.
+"""
+
+MIDDLE = (5, 6, 9, 10)
+"""The tiles that are not at the rim."""
+
+TUNED = ("hue", "brightness", "orientation", "edge", "noise", "simple", "cycles")
 """From drawn stimuli, most by the largest response to anything.
 
 hue, brightness: to flat colours and greys; orientation: 1 - circular variance of gratings, where they do anything;
-edge: to edges and bars; corner: what share of the response to wedges no edge reaches; texture: against noise of its
-spectrum; noise: to noise; simple: of all stimuli the best, by the best of stimuli and images; cycles: of the best
-grating in the extent of the unit, as a logarithm to base 2.
+edge: to edges and bars; noise: to noise; simple: of all stimuli the best, by the best of stimuli and images; cycles: of
+the best grating in the extent of the unit, as a logarithm to base 2. How a response depends on angles of wedges or
+differs between textures and their noise was tried, and told parts, wholes and bags of parts apart less well.
 """
 
 STATISTICS = (*PERTURBED, *TUNED)
@@ -51,8 +60,11 @@ MOST = 1.5
 """Shares that are left are given up to this: an alteration that helps is no more telling than one that does nothing."""
 
 
+MUCH = 0.3
+"""Share of the largest response to anything, from which on how it depends on a stimulus counts in full."""
+
 LEAST = 0.05
-"""Share of the largest response to anything, below which how it depends on a stimulus is not looked at."""
+"""The share below which the frequency of a response is not looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +88,7 @@ def behaviour(
     *,
     draws: int = 200,
     seed: int = 0,
+    colours: bool = True,
 ) -> Behaviour:
     """Collect what is known of the units of a layer.
 
@@ -85,6 +98,7 @@ def behaviour(
         tuning: the layer's records; none: those of stimuli are missing.
         draws: of the parts of images, for intervals.
         seed: of these draws.
+        colours: whether the channels are red, green and blue; if not, what `COLOURS` say is missing.
     """
     dice = np.random.default_rng(seed)
     values = np.full((units, len(STATISTICS)), np.nan)
@@ -107,10 +121,12 @@ def behaviour(
         if own["orientation"].status != "silent" and best[unit] > 0:
             for name, value in tuned(own, float(best[unit]), extents.get(unit)).items():
                 values[unit, STATISTICS.index(name)] = drawn[:, unit, STATISTICS.index(name)] = value
-    silent = {record.unit for record in perturbations if not record.crops}
-    silent &= {unit for unit, own in curves.items() if own["orientation"].status == "silent"} if curves else silent
-    fires = np.ones(units, bool)
-    fires[list(silent)] = False
+    if not colours:
+        without = [STATISTICS.index(name) for name in COLOURS]
+        values[:, without] = drawn[..., without] = np.nan
+    fires = np.zeros(units, bool)
+    fires[[record.unit for record in perturbations if record.crops]] = True
+    fires[[unit for unit, own in curves.items() if own["orientation"].status != "silent"]] = True
     return Behaviour(values, drawn, fires)
 
 
@@ -120,7 +136,11 @@ def perturbed(kept: Float[np.ndarray, "kind draw part"], record: Perturbation) -
     found = figures(kept, record.windows, np.full(kept.shape[1], record.extent))
     found[:-2] = np.minimum(found[:-2], MOST)
     found[-2] = np.log2(np.clip(found[-2], 0.25, TILES**2))
-    return found
+    total = kept[0].sum(-1)
+    lost = np.maximum(kept[0] - kept[-(TILES**2) :], 0).sum(-1) / np.where(total > 0, total, 1)
+    gone = lost.sum(0)
+    outer = 1 - lost[list(MIDDLE)].sum(0) / np.where(gone > 0, gone, 1)
+    return np.vstack([found, lost.max(0), outer])
 
 
 def tuned(curves: Mapping[str, Tuning], best: float, extent: float | None) -> dict[str, float]:
@@ -131,14 +151,13 @@ def tuned(curves: Mapping[str, Tuning], best: float, extent: float | None) -> di
 
     def selective(name: str) -> float:
         value = curves[name].selectivity
-        return 0.0 if value is None or peak(name) < LEAST else value
+        # How a response depends on a parameter tells little where there is hardly any.
+        return 0.0 if value is None else value * min(1.0, peak(name) / MUCH)
 
     found = {
         "brightness": peak("brightness"),
         "orientation": selective("orientation"),
         "edge": max(peak("edge"), peak("bar")),
-        "corner": selective("corner"),
-        "texture": selective("texture"),
         "noise": min(max(curves["orientation"].noise, 0.0) / best, 1.0),
         "simple": min(max(curves["orientation"].best, 0.0) / best, 1.0),
     }

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ FILE = Path(__file__).with_name("calibration.json")
 MEMBERS = 20
 """Classifiers of a fit, each from mechanisms drawn with replacement: what other mechanisms would have given."""
 
-PENALTY = 0.3
+PENALTY = 0.2
 """Of the squared weights, chosen by leaving mechanisms out."""
 
 EDGE, TAIL = 0.99, 0.02
@@ -97,8 +98,15 @@ class Fit:
         found[..., self.classes.index(NONE)] += outside
         return found
 
-    def told(self, behaviour: Behaviour) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Shares of the classes, (unit, class), and those of the draws, (draw, unit, class)."""
+    def told(
+        self, behaviour: Behaviour, widening: float | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Shares of the classes, (unit, class), and those of the draws, (draw, unit, class).
+
+        ``widening`` in place of the fit's own: 1 for means over many units, in which what a single one has of its own
+        evens out.
+        """
+        widening = self.widening if widening is None else widening
         points, drawn = self.points(behaviour.values), self.points(behaviour.drawn)
         each = np.stack([points @ one[:-1] + one[-1] for one in self.members])  # (member, unit, class)
         logits = each.mean(0)
@@ -108,7 +116,7 @@ class Fit:
         far = self.distances(points)
         return (
             self.shares(logits, far),
-            self.shares(logits + self.widening * moved, far + (self.distances(drawn) - far)),
+            self.shares(logits + widening * moved, self.distances(drawn)),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -250,20 +258,25 @@ def save(fits: Mapping[str, Fit], made_of: str, path: Path = FILE) -> None:
     path.write_text(json.dumps(facts, separators=(",", ":")) + "\n")
 
 
+@lru_cache(maxsize=1)
+def identity() -> str:
+    """The beginning of the SHA-256 of the package's file."""
+    return sha256(FILE.read_bytes()).hexdigest()[:12]
+
+
 @lru_cache(maxsize=2)
 def load(path: Path = FILE) -> dict[str, Fit]:
     """The fits by their names."""
     return {name: Fit.from_json(one) for name, one in json.loads(path.read_text())["fits"].items()}
 
 
-def chosen(behaviour: Behaviour) -> str:
-    """The name of the fit for the statistics that a layer has."""
+def chosen(behaviour: Behaviour, colours: bool = True) -> str:
+    """The name of the fit for the statistics that a layer has, in a network whose input may have ``colours``."""
     there = {name for name, some in zip(STATISTICS, np.isfinite(behaviour.values).any(0), strict=True) if some}
-    colours = "" if there & set(COLOURS) or not there else ", no colours"
     images, stimuli = bool(there & set(PERTURBED)), bool(there & set(TUNED))
-    if images and stimuli:
-        return "no colours" if colours else "all"
-    return f"{'images' if images else 'stimuli'} alone{colours}"
+    by = "" if images and stimuli else "images alone" if images else "stimuli alone"
+    without = "" if there & set(COLOURS) or (colours and not there) else "no colours"
+    return ", ".join(filter(None, (by, without))) or "all"
 
 
 def folded(shares: Float[np.ndarray, "*shape class"], classes: Iterable[str]) -> Float[np.ndarray, "*shape function"]:

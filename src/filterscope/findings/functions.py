@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from filterscope.atlas.records import (
 )
 from filterscope.errors import FilterscopeError
 from filterscope.findings.behaviour import COLOURS, PERTURBED, STATISTICS, TUNED, Behaviour, behaviour
-from filterscope.findings.calibration import BAG, FUNCTIONS, NONE, Fit, chosen, folded, load
+from filterscope.findings.calibration import BAG, FUNCTIONS, NONE, Fit, chosen, folded, identity, load
 from filterscope.findings.importance import WeighUnits, add, importances
 from filterscope.findings.layer_shares import of_layer
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
@@ -57,6 +57,7 @@ class Functions:
         threshold: lower bound of a function's share from which on it is named in a compound label.
         draws: of the parts of images and of classifiers, for the intervals.
         seed: of these draws.
+        calibration: what the shares are told by, for the record: with another one they are told anew.
     Raises:
         FilterscopeError: if a setting is out of its range.
     """
@@ -64,6 +65,7 @@ class Functions:
     threshold: float = 0.1
     draws: int = 200
     seed: int = 0
+    calibration: str = field(default_factory=identity)
 
     name: ClassVar[str] = "functions"
     needs_images: ClassVar[bool] = False
@@ -81,12 +83,12 @@ class Functions:
             FilterscopeError: if neither of the lenses has looked at a layer.
         """
         facts = (bench.network.digest, images_of(bench, Perturbations()).digest, self, list(layers))
+        images_of_class = counts(bench)
+        found = [Evidence.found(bench, layer, images_of_class) for layer in layers]
         packed = yield Stage("how much units matter", "images", weighing(bench, layers, facts), add)
         weights = importances(packed, layers)
-        images_of_class = counts(bench)
         tasks = []
-        for layer in layers:
-            evidence = Evidence.found(bench, layer, images_of_class)
+        for layer, evidence in zip(layers, found, strict=True):
             work = IdentifyLayer(layer, evidence, weights[layer.name], self)
             title = f"functions of {layer.name}"
             tasks.append(Task(digest("functions", *facts, layer.name), self.name, title, work, layer.channels))
@@ -161,17 +163,20 @@ class IdentifyLayer:
     def __call__(self, bench: Workbench) -> Result:
         """A record a unit, and two of the layer."""
         settings, layer = self.settings, self.layer
+        colours = bench.network.preprocessing.channels in ("RGB", "BGR")
         own = behaviour(
             layer.channels,
             self.evidence.perturbations,
             self.evidence.tuning,
             draws=settings.draws,
             seed=settings.seed,
+            colours=colours,
         )
-        fit = load()[chosen(own)]
+        fit = load()[chosen(own, colours)]
         shares, drawn = fit.told(own)
+        _, together = fit.told(own, widening=1.0)
         dead = never_on(self.evidence, layer.channels, self.importance)
-        units = Units(fit, own, shares, drawn, dead)
+        units = Units(fit, own, shares, drawn, together, dead)
         selective = selectivities(self.evidence, layer.channels)
         records: list[Function | LayerFunction] = [
             told(layer.name, unit, units, self.importance, selective, self.missing(own, unit), settings.threshold)
@@ -200,6 +205,9 @@ class Units:
     behaviour: Behaviour
     shares: Float[np.ndarray, "unit class"]
     drawn: Float[np.ndarray, "draw unit class"]
+    """As wide as is right for a single unit."""
+    together: Float[np.ndarray, "draw unit class"]
+    """As wide as is right for the mean of many."""
     dead: NDArray[np.bool_]
 
 
@@ -310,7 +318,7 @@ def layer_records(
         weights = np.where(live, 1.0, 0.0) if not weighted else importance
         if weights is None or not (weights * live).sum() > 0:
             continue
-        mean, low, high = of_layer(units.shares, units.drawn, weights * live, units.fit, dice)
+        mean, low, high = of_layer(units.shares, units.together, weights * live, units.fit, dice)
         yield LayerFunction(
             layer,
             weighted,

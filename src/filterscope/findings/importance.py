@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
@@ -13,6 +14,8 @@ from filterscope.lenses.classes import evidence
 from filterscope.lenses.lens import Workbench
 from filterscope.lenses.packing import packed, unpacked
 from filterscope.lenses.perturbations import Perturbations, images_of
+from filterscope.model import Network
+from filterscope.model.running import buffers_kept, evaluating, tensors_in
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class WeighUnits:
     def __call__(self, bench: Workbench) -> Result:
         """(unit,) of each layer; of no layer where the network's output is not one of classes."""
         network = bench.network
+        if not has_scores(network):
+            return Result()
         total = [np.zeros(layer.channels) for layer in self.layers]
         batches = stream(
             images_of(bench, Perturbations()),
@@ -45,18 +50,25 @@ class WeighUnits:
         return Result(partial=packed({str(number): one for number, one in enumerate(total)}))
 
 
+def has_scores(network: Network) -> bool:
+    """Whether the answer has scores, and they depend on what is shown in a way that has a gradient."""
+    with evaluating(network.module), buffers_kept(network.module), torch.enable_grad():
+        answer = next(tensors_in(network.module(network.example().requires_grad_().clone())), None)
+    return answer is not None and answer.ndim > 1 and answer.requires_grad
+
+
 def importances(data: bytes | None, layers: Sequence[Layer]) -> Mapping[str, Float[np.ndarray, "_unit"] | None]:
-    """Of every layer each unit's share of the layer's sum; None: nothing of the layer matters, or none is known."""
+    """Of every layer each unit's share of the layer's sum, zeros where nothing of it matters; None: none is known."""
     if data is None:
         return dict.fromkeys(layer.name for layer in layers)
     arrays = unpacked(data)
     return {layer.name: shares(arrays[str(number)]) for number, layer in enumerate(layers)}
 
 
-def shares(values: Float[np.ndarray, "unit"]) -> NDArray[np.float64] | None:
-    """By their sum; None where there is none."""
+def shares(values: Float[np.ndarray, "unit"]) -> NDArray[np.float64]:
+    """By their sum; zeros where there is none."""
     values = np.where(np.isfinite(values), values, 0)
-    return values / values.sum() if values.sum() > 0 else None
+    return np.asarray(values / (values.sum() or 1))
 
 
 def add(before: bytes, after: bytes) -> bytes:

@@ -79,6 +79,8 @@ def scrambled(images: Images, side: float, cuts: int, draw: int) -> Images:
         draw: number of the phases; each image and tile has its own, all channels the same.
     """
     height, width = images.shape[1:3]
+    if min(height, width) < 2:
+        return images.copy()
     tile = max(2, int(min(side, height, width) / cuts))
     cuts = max(1, min(cuts, min(height, width) // tile))
     rows, columns = central(height, cuts * tile), central(width, cuts * tile)

@@ -1,6 +1,6 @@
 """Drawn scenes as images: what a network is shown where there are no photographs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -19,12 +19,14 @@ class Scenes:
         count: how many.
         seed: another one gives other scenes.
         colour: whether they have colours.
+        channels: 3, or of inputs that are no pictures as many as they have, all alike.
     """
 
     size: Size
     count: int
     seed: int = 0
     colour: bool = True
+    channels: int = field(default=3, repr=False)
 
     labels = ()
 
@@ -44,9 +46,10 @@ class Scenes:
         """None: scenes have no classes."""
         return None
 
-    def load(self, index: int) -> UInt8[np.ndarray, "height width 3"]:
+    def load(self, index: int) -> UInt8[np.ndarray, "height width channel"]:
         """The scene."""
-        return drawn(self)[index]
+        scene = drawn(self)[index]
+        return scene if self.channels == 3 else np.repeat(scene[..., :1], self.channels, axis=2)
 
 
 @lru_cache(maxsize=2)
