@@ -1,6 +1,7 @@
 """Reports of the bundled network, written once, and pages that show them."""
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ from visit import Visit
 
 from assassin import Assassin, Killed
 from filterscope import inspection
-from filterscope.atlas import Atlas
+from filterscope.atlas import Atlas, Identity, open_ledger
+from filterscope.atlas.records import Function, LayerFunction
 from filterscope.demo.creatures import CLASSES, Creatures
 from filterscope.images import open_images
-from filterscope.lenses import BackProjections, Classes, Optima
+from filterscope.lenses import BackProjections, Classes, Optima, Perturbations, TuningCurves
+from filterscope.lenses.lens import Lens
 from filterscope.model import load
 from filterscope.report import write_report
 
@@ -33,7 +36,35 @@ def atlas(tmp_path_factory) -> Atlas:
     inspection.inspect(network, images, folder, lenses=["kernels", "patches", "activations"])
     inspection.inspect(network, images, folder, lenses=[BackProjections(METHODS)], layers=["block3.conv2"])
     inspection.inspect(network, images, folder, lenses=[Optima(steps=4, seeds=2)], layers=WITH_OPTIMA)
-    return inspection.inspect(network, images, folder, lenses=[Classes(WITH_IMAGE, steps=8)])
+    few: list[Lens] = [TuningCurves(), Perturbations(crops=12, strongest=2)]
+    inspection.inspect(network, images, folder, lenses=few, layers=["block3.conv2"])
+    atlas = inspection.inspect(network, images, folder, lenses=[Classes(WITH_IMAGE, steps=8)])
+    names = ("network", "network_digest", "images", "images_digest")
+    with open_ledger(folder, Identity(*(atlas.facts.get(name) for name in names))) as ledger:
+        ledger.write(*functions())
+    return Atlas(folder)
+
+
+LABELS = ("edge", "texture", "texture", "mixed", "bag of parts", "dead", "unclassified", "whole")
+"""Of the units of block3.conv2, in turn."""
+
+
+def functions() -> Iterator[Function | LayerFunction]:
+    """What its filters do, as a finding would have it: unit 0 is for 40 % an edge, and so on; its colour is unknown."""
+    for unit, label in zip(range(32), itertools.cycle(LABELS), strict=False):
+        shares = [None, 0.4, 0.3 - unit / 200, 0.2 + unit / 200, 0.04, 0.06] if label != "dead" else [None] * 6
+        compound = "40 % edge + 30 % texture" if label == "edge" else label
+        yield Function("block3.conv2", unit, *bounds(shares), label, compound, 1 / 32, 0.5, "images" if unit else None)
+    for weighted, edge in ((False, 0.3), (True, 0.5)):
+        shares = [0.1, edge, 0.8 - edge, 0.05, 0.03, 0.02]
+        yield LayerFunction(
+            "block3.conv2", weighted, 28, 4, 4, 4, *bounds(shares), "texture", "50 % texture + 30 % edge"
+        )
+
+
+def bounds(shares: Sequence[float | None]) -> list[float | None]:
+    """Each share, and the ends of its interval."""
+    return [one and max(one + by, 0) for one in shares for by in (0, -0.05, 0.05)]
 
 
 @pytest.fixture(scope="session")

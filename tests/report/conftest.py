@@ -4,7 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,24 @@ from filterscope.atlas.records import (
     ClassImage,
     Contribution,
     EffectiveKernel,
+    Function,
     Histogram,
     Image,
     Kernel,
     Label,
     Layer,
+    LayerFunction,
     MapImage,
     Node,
     Optimum,
     Patch,
+    Perturbation,
     Picture,
     Record,
     Relation,
     Result,
     Task,
+    Tuning,
 )
 from filterscope.report import page
 
@@ -83,6 +87,36 @@ def activation_map(layer: str, image: int, channels: int, size: tuple[int, int])
     if image == 4:
         maps[0] = 0
     return ActivationMap.of(layer, image, maps, size, maps.max((1, 2)) + 1)
+
+
+SHARES = (0.1, 0.2, 0.3, 0.25, 0.05, 0.1)
+"""Colour, edge, texture, part, whole, unclassified."""
+
+
+def function(unit: int, label: str, shares: tuple[float | None, ...], **more: Any) -> Function:
+    """Intervals reach from 0.02 below to 0.03123456 above."""
+    return Function("conv1", unit, *bounds(shares), label, f"30 % {label}", 0.25 + unit, 0.5, more.get("missing"))
+
+
+def bounds(shares: tuple[float | None, ...]) -> list[float | None]:
+    """Each share, and both ends of its interval."""
+    return [end and end + by for end in shares for by in (0, -0.02, 0.03123456)]
+
+
+def tuning(unit: int, of: str, values: tuple[float, ...], curve: list[float], status: str = "clear") -> Tuning:
+    packed = np.array(curve, "<f4").tobytes()
+    return Tuning("conv1", unit, of, values, packed, values[0], 0.51234567, max(curve), -1.0, 0.5, 8.0, status)
+
+
+def perturbation(unit: int, crops: int) -> Perturbation:
+    """Of the first part, tile number 5 costs most: a quarter stays."""
+    kept = np.full((20, crops), 4.0, "<f4")
+    kept[9, :1] = 1.0
+    kept[9, 1:] = 0.0
+    found: dict[str, Any] = {one.name: 0.1 for one in fields(Perturbation)[:-3]}
+    found |= {"without_colour": 0.31234567, "window_half": 0.4, "blurred_32": 0.5, "shuffled_half": 1.25}
+    found |= {"layer": "conv1", "unit": unit, "crops": crops, "extent": 3.5, "scrambled": 0.0, "windows": (3.0,)}
+    return Perturbation(**found | {"responses": kept.tobytes()})
 
 
 @dataclass(frozen=True)
@@ -136,6 +170,18 @@ def write_hand_made(folder: Path) -> HandMade:
         ActivationMap: [activation_map("conv1", image, 3, (6, 4)) for image in (1, 4, 6)],
         Kernel: [Kernel("conv1", unit, 1.5 + unit, 0.25, (2, 0, 1, 5, 4)) for unit in range(3)],
         Optimum: optima,
+        Function: [function(0, "bag of parts", SHARES, missing="images"), function(2, "dead", (None,) * 6)],
+        LayerFunction: [
+            LayerFunction("conv1", weighted, 2, 1, 1, 0, *bounds(shares), "texture", "30 % texture + 25 % part")
+            for weighted, shares in ((False, SHARES), (True, (None, *SHARES[1:])))
+        ],
+        Tuning: [
+            tuning(0, "orientation", (0.0, 60.0, 120.0), [4.0, -2.0, 1.0]),
+            tuning(2, "orientation", (0.0, 60.0, 120.0), [0.0, 0.0, 0.0], "silent"),
+            tuning(0, "size", (8.0, 16.0), [1.0, 8.0], "weak"),
+            tuning(2, "size", (8.0, 32.0), [0.1, 0.2], "none"),
+        ],
+        Perturbation: [perturbation(0, 2), perturbation(1, 0)],
         ClassImage: [ClassImage(5, "eel", 0.98765, 12.3456, 0, 256, 3.0, "converged")],
         Contribution: [Contribution(5, "conv1", 0, 1.0, 0.25), Contribution(5, "conv1", 2, 3.0, 0.75)],
     }
@@ -146,6 +192,7 @@ def write_hand_made(folder: Path) -> HandMade:
         "deconvnet": np.array([[smooth(20 + 10 * unit + rank) for rank in range(2)] for unit in range(3)]),
         "guided": np.array([[smooth(25 + 10 * unit + rank) for rank in range(2)] for unit in range(3)]),
         "effective": np.array([[smooth(70 + unit, (9, 15))] for unit in range(3)]),
+        "strips": np.array([[smooth(60 + number, (12, 12)) for number in range(7)]]),
         "mapped": np.array([[smooth(90 + number, (16, 12))] for number in range(8)]),
         "image": np.array([[smooth(80 + number, (16, 24))] for number in range(8)]),
         "class": np.array([[smooth(99, (20, 20))]]),
@@ -161,6 +208,7 @@ def write_hand_made(folder: Path) -> HandMade:
         Optimum: sheet("conv1", "optima", Optimum, tiles["optima"][[2, 0, 1]], [2, 0, 1], 2),
         Kernel: sheet("conv1", "kernels", Kernel, tiles["kernel"], [0, 1, 2], 3),
         EffectiveKernel: sheet("conv1", "effective_kernels", EffectiveKernel, tiles["effective"][[2, 0]], [2, 0], 1),
+        Perturbation: sheet("conv1", "perturbations", Perturbation, tiles["strips"], [0], 7),
         MapImage: sheet("", "activations", MapImage, tiles["mapped"][[1, 4]], [1, 4], 1),
         Image: sheet("", "images", Image, tiles["image"], list(range(8)), 1),
         ClassImage: sheet("", "classes", ClassImage, tiles["class"], [5], 1),

@@ -2,19 +2,32 @@
 
 import base64
 import re
+import sqlite3
 import statistics
 import struct
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from filterscope.atlas.records import ActivationMap, BackProjection, ClassActivation, ClassImage, Label, Optimum, Patch
+from filterscope.atlas.records import (
+    ActivationMap,
+    BackProjection,
+    ClassActivation,
+    ClassImage,
+    Label,
+    Optimum,
+    Patch,
+    Tuning,
+)
 from filterscope.report import write_report
 from filterscope.report.classes import Responses, matched
 from filterscope.report.means import class_selectivity, packed_means
 
+SHARES = (0.1, 0.2, 0.3, 0.25, 0.05, 0.1)
+"""Of unit 0 and of its layer: colour, edge, texture, part, whole, unclassified."""
 CONTRACT = Path(__file__).resolve().parents[2] / "web/src/data/contract.ts"
 
 
@@ -36,7 +49,7 @@ def report(hand_made, read):
 def test_every_object_has_the_fields_of_its_interface(report):
     known = interfaces()
     manifest, data = report.manifest, report.shards["0/layer-000"]
-    classes = report.shards["0/classes"]
+    classes, behaviour = report.shards["0/classes"], report.shards["0/behaviour-000"]
     pairs = {
         "Index": [report.shards["index"]],
         "Manifest": [manifest],
@@ -57,6 +70,12 @@ def test_every_object_has_the_fields_of_its_interface(report):
         "ClassMeans": [report.shards["0/means-000"]],
         "Images": [report.shards["0/images"]],
         "Classes": [classes],
+        "LayerShares": [one for one in manifest["layers"][0]["functions"].values() if one],
+        "UnitFunction": [one for one in data["functions"] if one],
+        "Behaviour": [behaviour],
+        "TuningData": [behaviour["tuning"]],
+        "TuningCurves": behaviour["tuning"]["curves"],
+        "PerturbationInfo": [one for one in behaviour["perturbations"] if one],
         "ClassInfo": classes["classes"],
     }
     assert len(known) == len(pairs)
@@ -164,6 +183,75 @@ def test_effective_kernels_tell_their_linearity(report):
     assert data["effective"] == [first, None, zero]
     assert data["numbers"]["linearity"] == [0.3457, None, None]
     assert {"id": "linearity", "kind": "correlation"} in report.manifest["columns"]
+
+
+def test_functions_have_their_shares_among_the_numbers_and_their_intervals_beside_them(report):
+    data = report.shards["0/layer-000"]
+    names = ("colour", "edge", "texture", "part", "whole", "unclassified")
+    assert [data["numbers"][name] for name in names] == [[share, None, None] for share in SHARES]
+    assert (data["numbers"]["importance"], data["numbers"]["selectivity"]) == ([0.25, None, 2.25], [0.5, None, 0.5])
+    first, none, dead = data["functions"]
+    assert (first["label"], first["compound"], first["missing"]) == ("bag of parts", "30 % bag of parts", "images")
+    assert first["low"] == pytest.approx([share - 0.02 for share in SHARES], abs=1e-4)
+    assert first["high"] == pytest.approx([share + 0.0312 for share in SHARES], abs=1e-4)
+    assert none is None
+    assert (dead["label"], dead["low"], dead["missing"]) == ("dead", [None] * 6, None)
+    assert {"id": "texture", "kind": "share"} in report.manifest["columns"]
+
+
+def test_layers_have_their_shares_by_number_and_by_importance(report):
+    functions = report.manifest["layers"][0]["functions"]
+    assert functions["number"]["shares"] == list(SHARES)
+    assert functions["importance"]["shares"] == [None, *SHARES[1:]], "colour that is not applicable is not 0"
+    assert [functions["number"][name] for name in ("units", "dead", "bags", "mixed")] == [2, 1, 1, 0]
+    assert (functions["number"]["label"], functions["number"]["compound"]) == ("texture", "30 % texture + 25 % part")
+    assert report.manifest["layers"][1]["functions"] is None
+    assert report.shards["0/layer-001"]["functions"] is None
+
+
+def test_tuning_curves_come_back_within_half_a_step(report, hand_made):
+    tuning = report.shards["0/behaviour-000"]["tuning"]
+    assert (tuning["noise"], tuning["best"]) == ([0.5, None, 0.5], [8, None, 8])
+    curves = {one["of"]: one for one in tuning["curves"]}
+    assert (curves["orientation"]["status"], curves["size"]["status"]) == ("c-s", "w-n")
+    assert curves["orientation"]["sets"] == [[0, 60, 120]], "written once"
+    assert curves["size"]["sets"] == [[8, 16], [8, 32]]
+    for record in hand_made.records[Tuning]:
+        shown = curves[record.of]
+        values = shown["sets"][shown["which"][record.unit]]
+        assert values == list(record.values)
+        longest = max(map(len, shown["sets"]))
+        packed = struct.unpack(f"<{3 * longest}b", base64.b64decode(shown["responses"]))
+        largest = shown["largest"][record.unit]
+        for place, response in enumerate(record.curve().tolist()):
+            assert largest * packed[record.unit * longest + place] / 127 == pytest.approx(
+                response, abs=largest / 250 + 1e-4
+            )
+        assert shown["selectivity"][record.unit] == 0.5123
+    assert curves["size"]["which"][1] is None
+
+
+def test_strips_tell_what_stays(report):
+    shown, asleep, unknown = report.shards["0/behaviour-000"]["perturbations"]
+    assert shown["stays"] == [1, 0.3123, 0.4, 0.5, 1.25, 0, 0.25]
+    assert (shown["crops"], shown["extent"], shown["superadditivity"]) == (2, 3.5, 0.1)
+    assert asleep is None, "no part brought it above its response to grey"
+    assert unknown is None
+    assert [layer["hasBehaviour"] for layer in report.manifest["layers"]] == [True, False]
+    assert "0/behaviour-001" not in report.shards
+
+
+def test_channels_that_are_no_colours_have_no_share_without_colour(hand_made, read):
+    with closing(sqlite3.connect(hand_made.atlas.folder / "atlas.sqlite")) as connection, connection:
+        connection.execute("UPDATE node SET channels = 24 WHERE kind = 'input'")
+    shown = read(write_report(hand_made.atlas)).shards["0/behaviour-000"]["perturbations"][0]
+    assert shown["stays"] == [1, None, 0.4, 0.5, 1.25, 0, 0.25]
+
+
+def test_what_units_answer_to_does_not_burden_the_first_view(report):
+    first = str([report.shards["index"], report.shards["0/layer-000"]])
+    assert "responses" not in first
+    assert "stays" not in first
 
 
 def test_maps_do_not_burden_the_first_view(report):

@@ -63,6 +63,15 @@ def test_back_projections_and_effective_kernels_are_in_their_places(hand_made, r
         assert far(report.picture(pictures["effective"], unit), hand_made.tiles["effective"][unit, 0]) <= NEAR
 
 
+def test_strips_are_in_their_places(hand_made, read):
+    report = read(write_report(hand_made.atlas))
+    found = report.shards["0/behaviour-000"]["strips"]
+    assert (found["perUnit"], found["tile"]) == (7, [12, 12])
+    for number in range(7):
+        assert far(report.picture(found, number), hand_made.tiles["strips"][0, number]) <= NEAR
+        assert far(report.picture(found, 7 + number), np.full((12, 12, 3), BLANK)) <= NEAR
+
+
 def test_kernels_come_back_to_the_bit(hand_made, read):
     report = read(write_report(hand_made.atlas))
     found = report.shards["0/layer-000"]["pictures"]["kernel"]

@@ -6,7 +6,7 @@ import { parseRoute, address } from "../src/state/route";
 import type { OptimumInfo } from "../src/data/contract";
 import { layerData } from "./made";
 
-const ALL: Selection = { sort: "index", descending: true, conditions: [], state: null };
+const ALL: Selection = { sort: "index", descending: true, conditions: [], state: null, label: null };
 const DATA = layerData({
   mean: [2, null, -3, 2, 10, null],
   firing_rate: [0.5, 0.1, 0, 1, null, 0.7],
@@ -48,19 +48,30 @@ test("a state keeps the filters that are in it; never fired goes before no stimu
   expect(selected(data, { ...ALL, state: "no_stimulus" })).toEqual([2]);
 });
 
+test("a function keeps the filters with its label; one that was not looked at has none", () => {
+  const named = (label: string) => ({ label, compound: label, low: [], high: [], missing: null });
+  const functions = [named("edge"), named("mixed"), null, named("edge"), named("dead"), named("bag of parts")];
+  const data = layerData({ mean: [1, 2, 3, 4, 5, 6] }, { functions });
+  expect(selected(data, { ...ALL, label: "edge" })).toEqual([0, 3]);
+  expect(selected(data, { ...ALL, label: "edge", sort: "mean" })).toEqual([3, 0]);
+  expect(selected(data, { ...ALL, label: "bag of parts" })).toEqual([5]);
+  expect(selected(DATA, { ...ALL, label: "edge" })).toEqual([]);
+});
+
 test.each<[string, Selection]>([
   ["nothing", ALL],
   ["a sort", { ...ALL, sort: "activation_max", descending: false }],
   ["conditions", { ...ALL, conditions: [{ column: "a.b", sign: ">=", value: 0.5 }, { column: "c_d", sign: "<=", value: -2 }] }],
   ["small and large numbers", { ...ALL, conditions: [1e-7, -1e-12, 1e21, -3.5e300, 0].map((value) => ({ column: "mean", sign: ">=", value })) }],
   ["a state", { ...ALL, state: "no_stimulus" }],
+  ["a function", { ...ALL, label: "bag of parts" }],
 ])("a choice survives the address: %s", (_, selection) => {
   const { query } = parseRoute(address({ kind: "layer", layer: "conv1" }, 0, writeSelection(selection)));
   expect(readSelection(query)).toEqual(selection);
 });
 
 test("what nobody could have chosen is left out", () => {
-  const read = readSelection({ where: "mean>=1,mean>=,mean=3,>=2,mean>=1.2.3,mean>=-4", state: "asleep", order: "sideways" });
+  const read = readSelection({ where: "mean>=1,mean>=,mean=3,>=2,mean>=1.2.3,mean>=-4", state: "asleep", function: "eye", order: "sideways" });
   expect(read).toEqual({
     ...ALL,
     conditions: [

@@ -102,6 +102,8 @@ class Perturbations:
         canvas = fit_canvas(bench.network, group).size
         field = max(seen(layer, size) for layer in group)
         crops = tuple(choose(strongest(bench, group, canvas, named), self.crops, SAME * field))
+        # Where all units are strongest in later calls of their module, which are not read, any images have to do.
+        crops = crops or tuple(Crop(image, 0, 0) for image in range(min(self.crops, len(images_of(bench, self)))))
         same = (facts, [layer.name for layer in group])
         names = group[0].name if len(group) == 1 else f"{group[0].name} to {group[-1].name}"
         task = Task(
@@ -139,7 +141,10 @@ def images_of(bench: Workbench, settings: Perturbations) -> ImageSource:
     if bench.images is not None:
         return bench.images
     preprocessing = bench.network.preprocessing
-    return Scenes(preprocessing.input_size, settings.scenes, settings.seed, preprocessing.channels in ("RGB", "BGR"))
+    # Of RGB and BGR as of grey, pictures are given in red, green and blue.
+    channels = 3 if preprocessing.channels else preprocessing.channel_count
+    colour = preprocessing.channels in ("RGB", "BGR")
+    return Scenes(preprocessing.input_size, settings.scenes, settings.seed, colour, channels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,8 @@ def choose(strongest: Strongest, count: int, near: float) -> list[Crop]:
     chosen: list[Crop] = []
     while len(chosen) < min(count, len(first)):
         worth = np.bincount(which, strongest.share / (1 + had[strongest.unit]), len(first))
-        best = int(np.where(left, worth, -1).argmax())
+        # The last bits of a sum depend on the order of its terms, and with them which of equal parts would come first.
+        best = int(np.where(left, np.round(worth, 9), -1).argmax())
         left[best] = False
         had[np.unique(strongest.unit[which == best])] += 1
         at = first[best]

@@ -1,4 +1,4 @@
-"""The strip of a unit: its strongest part of an image, and what it is turned into as one thing after another is taken."""
+"""The strip of a unit: its strongest part of an image, and the same with one thing after another taken from it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -49,7 +49,7 @@ TAKEN = ("without colour", "window", "blurred", "shuffled", "scrambled", "tiles"
 
 LEGEND = (
     "Strongest part of an image, as wide as the unit uses; grey; half window; blurred by 1/32; shuffled in 4; phases "
-    "scrambled; faded where a grey tile costs little. Numbers: % of the response that stays ('tile': without the worst)."
+    "scrambled; faded where a grey tile costs little. Numbers: % of the response that stays ('tile': the worst)."
 )
 
 
@@ -96,9 +96,9 @@ def enlarged(square: UInt8[np.ndarray, "_height _width 3"]) -> UInt8[np.ndarray,
 
 
 def losses(record: Perturbation) -> NDArray[np.float64]:
-    """What each tile (row, column) of the part that is shown is worth, as a share of the response; nothing if it harms."""
+    """What each tile (row, column) of the part that is shown is worth, by the response; nothing if it harms."""
     kept = record.statistics()[:, 0].astype(np.float64)
-    return np.clip(1 - kept[-(TILES**2) :] / kept[0], 0, 1).reshape(TILES, TILES)
+    return np.asarray(np.clip(1 - kept[-(TILES**2) :] / kept[0], 0, 1).reshape(TILES, TILES))
 
 
 def faded(square: Pixels, lost: NDArray[np.float64]) -> Pixels:
@@ -115,13 +115,13 @@ def caption(record: Perturbation, channels: int) -> str:
 
 
 def figures(record: Perturbation, channels: int) -> Iterator[tuple[str, float]]:
-    """Every tile's name and what stays of the response, over all parts that count; the last of the part that is shown."""
+    """Every tile's name and what stays, over all parts that count; the last is of the part that is shown."""
     if channels == 3:
         yield "grey", share(record.without_colour)
     yield "window", share(record.window_half)
     yield "blur", share(record.blurred_32)
     yield "shuffle", share(record.shuffled_half)
-    yield "scramble", share(record.scrambled)
+    yield "phases", share(record.scrambled)
     yield "tile", 1 - float(losses(record).max())
 
 

@@ -11,14 +11,17 @@ from filterscope.atlas.records import (
     BackProjection,
     ClassActivation,
     EffectiveKernel,
+    Function,
     Histogram,
     Kernel,
     Layer,
+    LayerFunction,
     Optimum,
     Patch,
     Record,
     Relation,
 )
+from filterscope.report.functions import FUNCTIONS, function_info, layer_functions
 from filterscope.report.means import class_selectivity
 from filterscope.report.numbers import brief, median
 
@@ -42,6 +45,9 @@ COLUMNS = {
     "path_natural": "correlation",
     "similarity": "correlation",
     "class_selectivity": "number",
+    **dict.fromkeys(FUNCTIONS, "share"),
+    "importance": "share",
+    "selectivity": "correlation",
 }
 """Numbers of a unit, in the order in which the page offers them, and what kind of number each is."""
 
@@ -63,6 +69,8 @@ class Units:
     histograms: Sequence[Mapping[str, Histogram]]
     relations: Sequence[Sequence[Relation]]
     means: Sequence[ClassActivation | None]
+    functions: Sequence[Function | None]
+    shares: Sequence[LayerFunction]
 
     @classmethod
     def of(cls, atlas: Atlas, layer: Layer, images: Container[int]) -> "Units":
@@ -82,6 +90,8 @@ class Units:
             [{one.of: one for one in some} for some in histograms],
             by_unit(atlas.records(Relation, layer=name, kind="response"), count, lambda one: -one.similarity),
             one_each(atlas.records(ClassActivation, layer=name), count),
+            one_each(atlas.records(Function, layer=name), count),
+            atlas.records(LayerFunction, layer=name),
         )
 
     def __len__(self) -> int:
@@ -162,6 +172,7 @@ def unit_numbers(units: Units, labels: int) -> dict[str, list[float | int | None
         "path_natural": facts(best, "path_natural"),
         "similarity": [some[0].similarity if some else None for some in units.relations],
         "class_selectivity": class_selectivity(units.means, labels),
+        **{name: facts(units.functions, name) for name in (*FUNCTIONS, "importance", "selectivity")},
     }
     return {name: [brief(value) for value in numbers[name]] for name in COLUMNS}
 
@@ -172,7 +183,13 @@ def facts(records: Sequence[Record | None], name: str) -> list[float | None]:
 
 
 def layer_info(
-    units: Units, number: int, first_picture: int, numbers: Mapping[str, Sequence[Any]], *, has_maps: bool
+    units: Units,
+    number: int,
+    first_picture: int,
+    numbers: Mapping[str, Sequence[Any]],
+    *,
+    has_maps: bool,
+    has_behaviour: bool,
 ) -> dict[str, Any]:
     """The layer's line in the index."""
     layer = units.layer
@@ -204,6 +221,8 @@ def layer_info(
         "noStimulus": sum(units.without_stimulus) if any(units.optima) else None,
         "hasMeans": any(one is not None for one in units.means),
         "hasMaps": has_maps,
+        "hasBehaviour": has_behaviour,
+        "functions": layer_functions(units.shares),
     }
 
 
@@ -221,6 +240,7 @@ def layer_data(
             for method, rows in units.projections.items()
         ],
         "effective": [effective_info(one) for one in units.effective] if any(units.effective) else None,
+        "functions": [function_info(one) for one in units.functions] if any(units.functions) else None,
         "slices": [list(one.slices) if one else [] for one in units.kernels] if any(units.kernels) else None,
         "histograms": [{of: histogram_info(some.get(of)) for of in ("image", "position")} for some in units.histograms]
         if any(units.histograms)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from filterscope.atlas import Atlas
 from filterscope.atlas.records import Label, Layer, Node, Pair, Sheet
 from filterscope.report.bands import awake, bands
+from filterscope.report.behaviour import write_behaviour
 from filterscope.report.classes import Responses, write_classes
 from filterscope.report.drawing import Overview, draw_layer
 from filterscope.report.images import ShownImages
@@ -52,6 +53,8 @@ def write_atlas(atlas: Atlas, key: str, sink: Sink, watcher: Watcher) -> tuple[d
         sum(layer.channels for layer in layers),
         {kind: lens in drawn for kind, lens in PICTURE_OF.items()},
     )
+    nodes = atlas.records(Node)
+    colours = all(node.channels == 3 for node in nodes if node.kind == "input")
     infos: list[dict[str, Any]] = []
     awakeness, first = [], 0
     for number, layer in enumerate(layers):
@@ -60,7 +63,8 @@ def write_atlas(atlas: Atlas, key: str, sink: Sink, watcher: Watcher) -> tuple[d
         pictures = draw_layer(units, cutter, sink, f"sheets/{key}/{number:03d}", overview)
         sink.put(f"{key}/layer-{number:03d}", layer_data(units, numbers, images.place, pictures))
         has_maps = maps.write_layer(atlas, layer, sink, f"{key}/maps-{number:03d}")
-        infos.append(layer_info(units, number, first, numbers, has_maps=has_maps))
+        known = write_behaviour(atlas, layer, cutter, sink, f"{key}/{{}}-{number:03d}", colours=colours)
+        infos.append(layer_info(units, number, first, numbers, has_maps=has_maps, has_behaviour=known))
         if infos[-1]["hasMeans"]:
             sink.put(f"{key}/means-{number:03d}", packed_means(units.means, len(labels)))
             responses.add(number, units.means)
@@ -71,7 +75,6 @@ def write_atlas(atlas: Atlas, key: str, sink: Sink, watcher: Watcher) -> tuple[d
     maps.write_images(cutter, sink, key)
     photograph = images.photograph(atlas, layers)
     numbers_of = {layer.name: number for number, layer in enumerate(layers)}
-    nodes = atlas.records(Node)
     facts = atlas.facts
     manifest = {
         "key": key,

@@ -21,6 +21,7 @@ from filterscope.atlas.records import (
     Optimum,
     Pair,
     Patch,
+    Perturbation,
     Sheet,
 )
 from filterscope.atlas.records import Image as ImageRecord
@@ -29,7 +30,7 @@ from filterscope.report.shards import Sink
 Tile = NDArray[np.uint8]
 """(height, width, 3)."""
 
-Drawn = ImageRecord | Patch | BackProjection | Kernel | EffectiveKernel | Optimum | ClassImage | MapImage
+Drawn = ImageRecord | Patch | BackProjection | Kernel | EffectiveKernel | Optimum | ClassImage | MapImage | Perturbation
 """Records that say where their picture is."""
 
 MOST_PIXELS = 2**22

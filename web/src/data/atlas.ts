@@ -2,6 +2,7 @@
 
 import type {
   ActivationMap,
+  Behaviour,
   ClassInfo,
   ClassMeans,
   Classes,
@@ -49,6 +50,11 @@ export class Atlas {
 
   means(layer: LayerInfo): Promise<ClassMeans> {
     return this.once(`means-${padded(layer.id)}`);
+  }
+
+  /** What the layer's units answer to. */
+  behaviour(layer: LayerInfo): Promise<Behaviour> {
+    return this.once(`behaviour-${padded(layer.id)}`);
   }
 
   images(): Promise<Images> {

@@ -52,7 +52,8 @@ export interface Missing {
 
 export interface LayerInfo {
   name: string;
-  /** The layer's own shard is `KEY/layer-ID`, its class means `KEY/means-ID`, its activation maps `KEY/maps-ID`. */
+  /** The layer's own shard is `KEY/layer-ID`, its class means `KEY/means-ID`, its activation maps `KEY/maps-ID`, what its
+   * units answer to `KEY/behaviour-ID`. */
   id: number;
   position: number;
   kind: string;
@@ -81,6 +82,24 @@ export interface LayerInfo {
   noStimulus: number | null;
   hasMeans: boolean;
   hasMaps: boolean;
+  hasBehaviour: boolean;
+  /** What the layer does, every live unit counted alike or by its importance; null: not looked at. */
+  functions: { number: LayerShares | null; importance: LayerShares | null } | null;
+}
+
+/** Shares and both ends of their 90 % intervals, in the order of `FUNCTIONS`; null: not applicable. */
+export interface LayerShares {
+  shares: (number | null)[];
+  low: (number | null)[];
+  high: (number | null)[];
+  /** Units that counted, and those that did not as nothing brings them above zero. */
+  units: number;
+  dead: number;
+  /** Of those that counted, the ones with these labels. */
+  bags: number;
+  mixed: number;
+  label: string;
+  compound: string;
 }
 
 export interface GraphNode {
@@ -128,6 +147,8 @@ export interface LayerData {
   backprojections: BackProjections[];
   /** One a unit; null: none was made. */
   effective: (EffectiveKernelInfo | null)[] | null;
+  /** One a unit, its shares being numbers of their own; null: not looked at. */
+  functions: (UnitFunction | null)[] | null;
   /** Input channels of the slices drawn, strongest first; an empty list where the kernel is drawn in colour. */
   slices: number[][] | null;
   histograms: { image: HistogramInfo | null; position: HistogramInfo | null }[] | null;
@@ -193,6 +214,62 @@ export interface EffectiveKernelInfo {
   size: Pair;
   /** What full colour stands for. */
   peak: number | null;
+}
+
+/** What a unit does: ends of the intervals as in `LayerShares`. */
+export interface UnitFunction {
+  /** One of `FUNCTIONS`, or "bag of parts", "mixed", "dead". */
+  label: string;
+  /** All functions that surely have a part in it: "80 % texture + 10 % edge". */
+  compound: string;
+  low: (number | null)[];
+  high: (number | null)[];
+  /** The statistics that there were not. */
+  missing: string | null;
+}
+
+/** The shard "KEY/behaviour-ID". */
+export interface Behaviour {
+  tuning: TuningData | null;
+  /** One a unit; null: nothing brought it above its response to grey. */
+  perturbations: (PerturbationInfo | null)[] | null;
+  /** The tiles of each unit: its strongest part of an image, and what it is turned into, in the order of `stays`. */
+  strips: (PictureSet & { perUnit: number }) | null;
+}
+
+export interface TuningData {
+  /** One a unit: its largest response to noise, and to any stimulus of all kinds; pre-activations less that to grey. */
+  noise: (number | null)[];
+  best: (number | null)[];
+  curves: TuningCurves[];
+}
+
+/** One kind of curve of all units. */
+export interface TuningCurves {
+  of: string;
+  /** What the curves run over, and which of them each unit's runs over; null: it has none. */
+  sets: number[][];
+  which: (number | null)[];
+  /** One a unit: the largest absolute value of its curve. */
+  largest: (number | null)[];
+  /** base64 of signed bytes (unit, value), the longest of `sets` long: responses in 127ths of `largest`. */
+  responses: string;
+  preferred: (number | null)[];
+  selectivity: (number | null)[];
+  /** A letter a unit: c clear, w weak (no more than noise does), n none (not what it answers to), s silent, - unknown. */
+  status: string;
+}
+
+export interface PerturbationInfo {
+  /** Parts of images that counted, each by its strength. */
+  crops: number;
+  /** Pixels: the diameter of the window that leaves nine tenths. */
+  extent: number | null;
+  /** Shares of the response that stay: as it is, without colour (null: not applicable), in half of the window, blurred,
+   * shuffled, scrambled, and without the tile that costs most (of the part that is shown). */
+  stays: (number | null)[];
+  superadditivity: number | null;
+  participation: number | null;
 }
 
 /** Bin i counts values from (first + i) * width up to the next. */

@@ -15,6 +15,10 @@ import { HowTo } from "./how_to";
 import { EffectiveKernel, Kernel } from "./kernels";
 import { Numbers } from "./numbers";
 import { Patches } from "./patches";
+import { TakenAway } from "./taken_away";
+import { Trouble } from "./trouble";
+import { Tuning } from "./tuning";
+import { UnitFunctionBox } from "./unit_function";
 
 export interface FilterProps {
   atlas: Atlas;
@@ -25,8 +29,16 @@ export interface FilterProps {
 
 /** `beside`: another filter stands beside it, and their numbers are held against each other elsewhere. */
 export function FilterBody({ beside, ...props }: FilterProps & { beside?: boolean }) {
-  const { data, place } = props;
+  const { atlas, layer, data, place } = props;
   const { words } = useApp();
+  const behaviour = useLoaded(() => (layer.hasBehaviour ? atlas.behaviour(layer) : null), [atlas, layer]);
+  // All at once, and the room of a screen until then: what stands below does not move when it comes.
+  if (layer.hasBehaviour && !behaviour.value && !behaviour.error)
+    return (
+      <div class="awaited-body">
+        <Trouble error={null} />
+      </div>
+    );
   const nothing = !data.optima[place]?.length && !data.patches[place]?.length && !data.pictures.kernel;
   return (
     <div class="filter-body">
@@ -38,9 +50,13 @@ export function FilterBody({ beside, ...props }: FilterProps & { beside?: boolea
       </div>
       <div class="patches-column">
         <Patches {...props} />
+        {behaviour.error && <Trouble error={behaviour.error} />}
+        {behaviour.value && <TakenAway {...props} behaviour={behaviour.value} />}
+        {behaviour.value && <Tuning {...props} behaviour={behaviour.value} />}
         <Alike {...props} />
       </div>
       <div class="numbers-column">
+        <UnitFunctionBox {...props} />
         {!beside && <Numbers {...props} />}
         <Activations {...props} />
         <ByClass {...props} />

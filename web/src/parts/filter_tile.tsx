@@ -2,6 +2,7 @@
 
 import type { Atlas } from "../data/atlas";
 import type { ActivationMap, LayerData, LayerInfo, MapImages, Pair } from "../data/contract";
+import { labelClass, labelName } from "../data/functions";
 import { fullColour } from "../data/maps";
 import { percent, plain } from "../numbers";
 import { MapTile } from "../pictures/map_tile";
@@ -42,7 +43,9 @@ export function FilterTile({ atlas, layer, data, place, shows, size, maps, value
   const unit = data.units[place] ?? place;
   const state = unitState(data, place);
   const asleep = state === "awake" ? null : words.layer.asleep[state];
-  const label = [fill(words.layer.filterLabel, { layer: layer.name, unit }), value, asleep].filter(Boolean).join(", ");
+  const does = data.functions?.[place]?.label;
+  const named = does && labelName(does, words);
+  const label = [fill(words.layer.filterLabel, { layer: layer.name, unit }), value, named, asleep].filter(Boolean).join(", ");
   return (
     <a
       class={`filter-tile ${state}`}
@@ -50,9 +53,11 @@ export function FilterTile({ atlas, layer, data, place, shows, size, maps, value
       aria-label={label}
       data-item
       style={{ width: `${size}px` }}
+      title={named}
     >
       <span class="frame" style={{ width: `${size}px`, height: `${size}px` }}>
         <Shown layer={layer} data={data} place={place} shows={shows} size={size} maps={maps} />
+        {does && <span class={`does function-${labelClass(does)}`} />}
         {asleep && <span class="asleep">{asleep}</span>}
       </span>
       <span class="under">

@@ -1,13 +1,17 @@
 /** The numbers of one filter, with what each of them means. */
 
 import type { Column } from "../data/contract";
+import { FUNCTION_NUMBERS } from "../data/functions";
 import { formatted } from "../numbers";
 import { useApp } from "../state/app";
 import type { FilterProps } from "./filter_body";
 
 export function Numbers({ atlas, data, place }: FilterProps) {
   const { words } = useApp();
-  const known = atlas.manifest.columns.filter((column) => valueOf(data.numbers, column, place) !== null);
+  // What the filter does stands by itself.
+  const known = atlas.manifest.columns.filter(
+    (column) => !FUNCTION_NUMBERS.includes(column.id) && valueOf(data.numbers, column, place) !== null,
+  );
   if (!known.length) return null;
   return (
     <section role="group" aria-label={words.filter.numbers}>

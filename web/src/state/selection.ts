@@ -1,6 +1,7 @@
 /** Which filters of a layer are shown, and in which order: kept in the address, so that it can be mailed. */
 
 import type { LayerData } from "../data/contract";
+import { LABELS } from "../data/functions";
 
 export interface Condition {
   column: string;
@@ -15,6 +16,8 @@ export interface Selection {
   conditions: Condition[];
   /** Only the filters that are in this state. */
   state: UnitState | null;
+  /** Only the filters with this label. */
+  label: string | null;
 }
 
 export type UnitState = "never_fired" | "no_stimulus" | "not_finite" | "awake";
@@ -27,11 +30,13 @@ export function readSelection(query: Record<string, string>): Selection {
       conditions.push({ column: found[1], sign: found[2] as ">=" | "<=", value: Number(found[3]) });
   }
   const state = query["state"];
+  const label = query["function"] ?? null;
   return {
     sort: query["sort"] ?? "index",
     descending: query["order"] !== "up",
     conditions,
     state: state === "never_fired" || state === "no_stimulus" || state === "not_finite" || state === "awake" ? state : null,
+    label: label !== null && (LABELS as readonly string[]).includes(label) ? label : null,
   };
 }
 
@@ -42,6 +47,7 @@ export function writeSelection(selection: Selection): Record<string, string> {
   if (selection.conditions.length)
     query["where"] = selection.conditions.map(({ column, sign, value }) => `${column}${sign}${value}`).join(",");
   if (selection.state) query["state"] = selection.state;
+  if (selection.label) query["function"] = selection.label;
   return query;
 }
 
@@ -50,7 +56,8 @@ export function selected(data: LayerData, selection: Selection): number[] {
   const places = data.units
     .map((_, place) => place)
     .filter((place) => selection.conditions.every((condition) => meets(data, place, condition)))
-    .filter((place) => selection.state === null || unitState(data, place) === selection.state);
+    .filter((place) => selection.state === null || unitState(data, place) === selection.state)
+    .filter((place) => selection.label === null || data.functions?.[place]?.label === selection.label);
   if (selection.sort === "index") return selection.descending ? places : places.reverse();
   const numbers = data.numbers[selection.sort];
   if (!numbers) return places;

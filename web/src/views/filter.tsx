@@ -47,6 +47,11 @@ function useReadAhead(layer: LayerInfo | undefined, unit: number): void {
         const place = set && spot(set, number * set.perUnit);
         if (place) await sheets.bitmap(place.sheet);
       }
+      if (next.hasBehaviour) {
+        const { strips } = await atlas.behaviour(next);
+        const place = strips && spot(strips, number * strips.perUnit);
+        if (place) await sheets.bitmap(place.sheet);
+      }
       if (next.hasMaps) for (const map of await atlas.maps(next)) await atlas.levels(next, map);
     };
     const readAll = async () => {

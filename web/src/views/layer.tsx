@@ -6,6 +6,7 @@ import { Choice } from "../parts/choice";
 import { Conditions } from "../parts/conditions";
 import { Field, fieldName } from "../parts/field";
 import { FilterTile, type Shows } from "../parts/filter_tile";
+import { FunctionChoice } from "../parts/function_choice";
 import { Grid } from "../parts/grid";
 import { HowTo } from "../parts/how_to";
 import { MapBar } from "../parts/map_bar";
@@ -199,10 +200,11 @@ function Filters({ layer, data }: { layer: LayerInfo; data: LayerData }) {
             onInput={(event) => set({ ...route.query, size: String(SIZES[Number(event.currentTarget.value)] ?? 88) })}
           />
         </label>
-        <button type="button" onClick={() => table(layer, data.units, numbers, places, columns)}>
+        <button type="button" onClick={() => table(layer, data, numbers, places, columns)}>
           {words.layer.table}
         </button>
       </div>
+      <FunctionChoice data={data} chosen={selection.label} choose={(label) => choose({ ...selection, label })} />
       {layer.hasMaps && (shows === "map" || ofImage) && (
         <MapBar
           chosen={chosen}
@@ -216,8 +218,8 @@ function Filters({ layer, data }: { layer: LayerInfo; data: LayerData }) {
       )}
       <p class="found" aria-live="polite">
         {fill(words.layer.found, { n: places.length, all: data.units.length })}
-        {(selection.conditions.length > 0 || selection.state) && (
-          <button type="button" class="link" onClick={() => choose({ ...selection, conditions: [], state: null })}>
+        {(selection.conditions.length > 0 || selection.state || selection.label) && (
+          <button type="button" class="link" onClick={() => choose({ ...selection, conditions: [], state: null, label: null })}>
             {words.layer.clear}
           </button>
         )}
@@ -253,13 +255,14 @@ function countStates(data: LayerData): Record<UnitState, number> {
 
 type NumbersOf = Record<string, (number | null)[]>;
 
-function table(layer: LayerInfo, units: number[], numbers: NumbersOf, places: number[], columns: Column[]): void {
+function table(layer: LayerInfo, data: LayerData, numbers: NumbersOf, places: number[], columns: Column[]): void {
   const known = columns.map((column) => column.id).filter((column) => numbers[column]);
   saveTable(
-    ["layer", "unit", ...known],
+    ["layer", "unit", ...(data.functions ? ["label"] : []), ...known],
     places.map((place) => [
       layer.name,
-      units[place] ?? null,
+      data.units[place] ?? null,
+      ...(data.functions ? [data.functions[place]?.label ?? null] : []),
       ...known.map((column) => numbers[column]?.[place] ?? null),
     ]),
     layer.name,

@@ -4,7 +4,10 @@ import type { GraphNode, LayerInfo, Manifest } from "../data/contract";
 import { formatted, percent } from "../numbers";
 import { Field, fieldName } from "../parts/field";
 import { hasFewPixels } from "../parts/filter_tile";
+import { type Counted, FunctionSwitch, FunctionTable, hasFunctions, layerShareText, sharesOf, useCounted } from "../parts/function_bars";
 import { HowTo } from "../parts/how_to";
+import { ShareStack } from "../parts/share_stack";
+import { compoundName } from "../data/functions";
 import { Strip } from "../pictures/strip";
 import { useAddress, useApp } from "../state/app";
 import { type LaneRow, laneCount, lanes } from "../state/lanes";
@@ -20,6 +23,7 @@ export function NetworkView() {
   const { manifest } = atlas;
   const rows = lanes(graphOf(manifest));
   const width = laneCount(rows) * LANE + 8;
+  const counted = useCounted();
   const known = new Map(manifest.layers.map((layer) => [layer.name, layer]));
   return (
     <div class="network-view">
@@ -30,6 +34,12 @@ export function NetworkView() {
         </div>
       </header>
       <HowTo about="network" />
+      {hasFunctions(manifest) && (
+        <>
+          <FunctionTable />
+          <FunctionSwitch view={{ kind: "network" }} />
+        </>
+      )}
       <ol class="graph">
         {rows.map((row) => {
           const layer = row.node.name ? known.get(row.node.name) : undefined;
@@ -38,7 +48,7 @@ export function NetworkView() {
             <li key={row.node.id} class={layer ? "graph-layer" : "graph-other"} style={{ minHeight: `${height}px` }}>
               <Lanes row={row} width={width} height={height} />
               {layer ? (
-                <LayerRow layer={layer} manifest={manifest} words={words} />
+                <LayerRow layer={layer} manifest={manifest} counted={counted} words={words} />
               ) : (
                 <span class="graph-name">{nodeName(row.node, words)}</span>
               )}
@@ -98,8 +108,16 @@ function Lanes({ row, width, height }: { row: LaneRow; width: number; height: nu
 /** Filters side by side in a row of a layer's strip; it has two rows. */
 const ACROSS = 18;
 
-function LayerRow({ layer, manifest, words }: { layer: LayerInfo; manifest: Manifest; words: Words }) {
+interface LayerRowProps {
+  layer: LayerInfo;
+  manifest: Manifest;
+  counted: Counted;
+  words: Words;
+}
+
+function LayerRow({ layer, manifest, counted, words }: LayerRowProps) {
   const to = useAddress();
+  const some = sharesOf(layer, counted);
   const set = manifest.overview.optimum ?? manifest.overview.patch ?? manifest.overview.kernel;
   return (
     <a class="layer-row" href={to({ kind: "layer", layer: layer.name })} data-item>
@@ -110,6 +128,12 @@ function LayerRow({ layer, manifest, words }: { layer: LayerInfo; manifest: Mani
           {layerFacts(layer, words)} · {fill(words.layer.sees, { field: fieldName(layer, words) })}
         </span>
         <span class="findings">{findings(layer, manifest, words)}</span>
+        {some && (
+          <span class="layer-does" title={layerShareText(layer, some, words)}>
+            <ShareStack shares={some.shares} />
+            <span class="findings">{compoundName(some.compound, words)}</span>
+          </span>
+        )}
       </span>
       {set && (
         <span class="layer-strip">

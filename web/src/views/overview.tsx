@@ -4,10 +4,12 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Band, LayerInfo, Manifest, PictureSet } from "../data/contract";
 import { big, formatted, percent, plain } from "../numbers";
 import { Field, fieldName } from "../parts/field";
+import { FunctionSwitch, FunctionTable, hasFunctions, layerShareText, sharesOf, useCounted } from "../parts/function_bars";
 import { HowTo } from "../parts/how_to";
 import { MissingNote } from "../parts/missing";
 import { Choice } from "../parts/choice";
 import { hasFewPixels } from "../parts/filter_tile";
+import { ShareStack } from "../parts/share_stack";
 import { STRIP_GAP, Strip, stripSize } from "../pictures/strip";
 import { Tile } from "../pictures/tile";
 import { go, useAddress, useApp } from "../state/app";
@@ -57,6 +59,7 @@ export function Overview() {
       <MissingNote manifest={manifest} />
       <Figure manifest={manifest} kind={kind} words={words} />
       <p class="caption">{words.overview.filtersShown}</p>
+      {hasFunctions(manifest) && <FunctionTable />}
       <HowTo about="overview" />
     </div>
   );
@@ -115,6 +118,7 @@ function Figure({ manifest, kind, words }: { manifest: Manifest; kind: Kind; wor
                 </div>
               </div>
             ))}
+            {hasFunctions(manifest) && <FunctionRow layers={manifest.layers} words={words} />}
             {manifest.bands.map((band) => (
               <BandRow key={band.id} band={band} layers={manifest.layers} words={words} column={column} />
             ))}
@@ -271,6 +275,29 @@ export function grouped(layers: LayerInfo[]): { prefix: string; layers: LayerInf
     else groups.push({ prefix, layers: [layer] });
   }
   return groups;
+}
+
+/** What the filters of each layer do, as an upright bar that leads to the layer. */
+function FunctionRow({ layers, words }: { layers: LayerInfo[]; words: Words }) {
+  const address = useAddress();
+  const counted = useCounted();
+  return (
+    <>
+      <Head words={words} name={`${words.functions.layersTitle}, ${words.functions[counted]}`} />
+      {layers.map((layer) => {
+        const some = sharesOf(layer, counted);
+        const text = some ? layerShareText(layer, some, words) : `${layer.name}: ${words.functions.unknown}`;
+        return (
+          <a class="depth-does" key={layer.name} href={address({ kind: "layer", layer: layer.name })} title={text} aria-label={text} tabIndex={-1}>
+            {some && <ShareStack shares={some.shares} upright />}
+          </a>
+        );
+      })}
+      <div class="depth-legend">
+        <FunctionSwitch view={{ kind: "overview" }} />
+      </div>
+    </>
+  );
 }
 
 interface BandProps {
