@@ -23,6 +23,7 @@ import filterscope
 from filterscope import inspection
 from filterscope.ascent import recipes
 from filterscope.demo.creatures import CLASSES, Creatures
+from filterscope.lenses import Perturbations
 from filterscope.model import sources
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,6 +63,7 @@ def light_work(*layers: str):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(recipes.PRESETS, "quick", lambda: quick)
         patch.setitem(inspection.LENSES, "effective_kernels", partial(filterscope.EffectiveKernels, images=2))
+        patch.setitem(inspection.LENSES, "perturbations", partial(Perturbations, crops=16, scenes=32))
         if layers:
             patch.setattr(inspection, "choose_layers", lambda network, asked: choose(network, asked or layers))
         yield
@@ -187,7 +189,7 @@ def test_the_formula_in_the_explanation_gives_what_it_says(workplace):
 
 
 @pytest.mark.parametrize(
-    "page", ["activations", "back-projection", "effective-kernels", "classic-filters", "faces", "tuning"]
+    "page", ["activations", "back-projection", "effective-kernels", "classic-filters", "faces", "functions", "tuning"]
 )
 def test_python_on_the_page_of_a_method_runs(page, workplace):
     run_page(DOCS / f"explanation/{page}.md", workplace)

@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from filterscope.atlas.ledger import DATABASE
 from filterscope.atlas.records import BackProjection, EffectiveKernel
 from filterscope.errors import BadAtlas, BadImages, BadModel, UnknownName
 from filterscope.inspection import LENSES
-from filterscope.lenses import optima, scan
+from filterscope.lenses import Perturbations, optima, scan
 
 TABLES = (
     "layer", "image", "label", "activation", "histogram", "class_activation", "relation", "patch", "kernel", "optimum",
@@ -58,6 +59,11 @@ def short_ascents(monkeypatch):
     monkeypatch.setitem(recipes.PRESETS, "quick", lambda: replace(recipes.quick(), steps=2))
 
 
+@pytest.fixture(autouse=True)
+def few_parts_of_images(monkeypatch):
+    monkeypatch.setitem(LENSES, "perturbations", partial(Perturbations, crops=12, scenes=12))
+
+
 @pytest.fixture
 def network() -> fs.Network:
     torch.manual_seed(0)
@@ -78,7 +84,7 @@ def test_interrupted_after_any_task_and_resumed_equals_uninterrupted(network, ph
     fs.inspect(network, photos, tmp_path / "whole")
     expected = contents(tmp_path / "whole")
     tasks = len(expected["task"])
-    assert tasks == 2 + 4 + 2 + 1 + 2 * (2 + 1) + 3 + 2 * (1 + 1) + 2 * (1 + 1) + (3 + 1)
+    assert tasks == 2 + 4 + 2 + 1 + 2 * (2 + 1) + 3 + 2 * (1 + 1) + 2 * (1 + 1) + (3 + 1) + 2 * (1 + 3 + 1) + (4 + 2)
     # Every task would take minutes; of each stage one is met.
     for after in sorted({1, *range(2, tasks, 3), tasks}):
         with pytest.raises(Killed):

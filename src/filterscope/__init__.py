@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from filterscope.findings.faces import Faces as Faces
     from filterscope.findings.faces import faces as faces
     from filterscope.findings.faces_file import faces_of as faces_of
+    from filterscope.findings.functions import Functions as Functions
     from filterscope.findings.kernels import identify_kernels as identify_kernels
     from filterscope.images import open_images as open_images
     from filterscope.images.preprocessing import Preprocessing as Preprocessing
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from filterscope.lenses import Kernels as Kernels
     from filterscope.lenses import Optima as Optima
     from filterscope.lenses import Patches as Patches
+    from filterscope.lenses import Perturbations as Perturbations
+    from filterscope.lenses import TuningCurves as TuningCurves
     from filterscope.lenses.activations import ActivationMaps as ActivationMaps
     from filterscope.lenses.activations import activations as activations
     from filterscope.lenses.backprojection import Projection as Projection
@@ -58,16 +61,19 @@ PUBLIC = {
     "EffectiveKernels": "lenses",
     "Faces": "findings.faces",
     "FilterscopeError": "errors",
+    "Functions": "findings.functions",
     "Kernels": "lenses",
     "Network": "model",
     "Objective": "ascent",
     "Optima": "lenses",
     "OptimalImage": "ascent",
     "Patches": "lenses",
+    "Perturbations": "lenses",
     "Preprocessing": "images.preprocessing",
     "Projection": "lenses.backprojection",
     "Recipe": "ascent",
     "Reconstruction": "lenses.reconstruction",
+    "TuningCurves": "lenses",
     "activations": "lenses.activations",
     "backproject": "lenses.backprojection",
     "class_evidence": "ascent.objectives",
@@ -105,16 +111,19 @@ __all__ = [
     "EffectiveKernels",
     "Faces",
     "FilterscopeError",
+    "Functions",
     "Kernels",
     "Network",
     "Objective",
     "Optima",
     "OptimalImage",
     "Patches",
+    "Perturbations",
     "Preprocessing",
     "Projection",
     "Recipe",
     "Reconstruction",
+    "TuningCurves",
     "activations",
     "backproject",
     "class_evidence",

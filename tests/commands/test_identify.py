@@ -1,4 +1,4 @@
-"""`filterscope identify`: a line a unit, the sheet, the table, an atlas's kernels, and one line for every mistake."""
+"""`filterscope identify --method kernels`: a line a unit, sheet, table, atlases; one line for every mistake."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_a_line_a_unit_a_summary_and_what_was_written(run, model, tmp_path):
-    code, shown, _ = run("identify", model, "--out", tmp_path / "out")
+    code, shown, _ = run("identify", model, "--method", "kernels", "--out", tmp_path / "out")
     assert code == 0
     lines = shown.strip().splitlines()
     assert lines[0] == "0:0: edge; like edge 0°, bright above, r 1.00, p 0.005; edge 100 %"
@@ -50,7 +50,7 @@ def test_a_line_a_unit_a_summary_and_what_was_written(run, model, tmp_path):
 
 
 def test_the_table_is_the_frame_and_the_sheet_shows_kernel_and_reference_alike(run, model, tmp_path):
-    run("identify", model, "--out", tmp_path)
+    run("identify", model, "--method", "kernels", "--out", tmp_path)
     table = pd.read_csv(tmp_path / "known.0.kernels.csv")
     frame = fs.identify_kernels(str(model))
     assert table.label.tolist() == frame.label.tolist()
@@ -69,7 +69,7 @@ def test_the_table_is_the_frame_and_the_sheet_shows_kernel_and_reference_alike(r
 
 
 def test_json_is_one_object_a_unit_with_null_for_what_is_not_applicable(run, model, tmp_path):
-    code, shown, _ = run("identify", model, "--json", "--out", tmp_path)
+    code, shown, _ = run("identify", model, "--method", "kernels", "--json", "--out", tmp_path)
     assert code == 0
     facts = json.loads(shown)
     assert [fact["label"] for fact in facts] == ["edge", "colour", "zero", "unstructured"]
@@ -86,38 +86,38 @@ def test_the_plain_comparison_stands_beside_it(run, model, tmp_path):
     assert shown.startswith("0:0: box blur (smoothing); distance 0.193, norm 0.02\n")
     assert "0, 4 kernels: 4 box blur" in shown
     assert (tmp_path / "known.0.l2.csv").exists()
-    assert run("identify", model, "--out", tmp_path)[0] == 0
+    assert run("identify", model, "--method", "kernels", "--out", tmp_path)[0] == 0
 
 
 def test_run_again_it_writes_nothing_and_nothing_is_overwritten_without_force(run, refused, model, tmp_path):
-    run("identify", model, "--out", tmp_path)
+    run("identify", model, "--method", "kernels", "--out", tmp_path)
     sheet = tmp_path / "known.0.kernels.png"
     before = sheet.stat().st_mtime_ns
-    _, shown, _ = run("identify", model, "--out", tmp_path)
+    _, shown, _ = run("identify", model, "--method", "kernels", "--out", tmp_path)
     assert shown.strip().endswith(f"nothing to write, all is there already: {tmp_path}")
     assert sheet.stat().st_mtime_ns == before
     sheet.unlink()
-    refused(run("identify", model, "--out", tmp_path), "known.0.kernels.csv", "--force")
-    assert run("identify", model, "--out", tmp_path, "--force")[0] == 0
+    refused(run("identify", model, "--method", "kernels", "--out", tmp_path), "known.0.kernels.csv", "--force")
+    assert run("identify", model, "--method", "kernels", "--out", tmp_path, "--force")[0] == 0
     assert sheet.exists()
 
 
 def test_the_effective_kernels_of_an_atlas_are_identified(run, refused, model, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (4, 20, 24, 3), np.uint8)
     fs.inspect(str(model), images, tmp_path / "a.atlas", lenses=[fs.EffectiveKernels(images=4)])
-    code, shown, _ = run("identify", tmp_path / "a.atlas", "--out", tmp_path, "--layer", "0")
+    code, shown, _ = run("identify", tmp_path / "a.atlas", "--method", "kernels", "--out", tmp_path, "--layer", "0")
     assert code == 0
     # A first layer is linear: its effective kernels are its kernels.
     assert shown.startswith("0:0: edge; like edge 0°, bright above")
     assert "linearity 1.00" in shown
     assert (tmp_path / "a.0.effective.kernels.png").exists()
-    refused(run("identify", tmp_path / "a.atlas", "--layer", "nope"), "nope", "0, 2")
+    refused(run("identify", tmp_path / "a.atlas", "--method", "kernels", "--layer", "nope"), "nope", "0, 2")
 
 
 def test_mistakes_are_told_in_a_line(run, refused, model, tmp_path):
-    refused(run("identify", model, "--layer", "2"), "'2'", "(0 has)", "effective_kernels")
-    refused(run("identify", model, "--layer", "7"), "7", "filterscope layers")
+    refused(run("identify", model, "--method", "kernels", "--layer", "2"), "'2'", "(0 has)", "effective_kernels")
+    refused(run("identify", model, "--method", "kernels", "--layer", "7"), "7", "filterscope layers")
     refused(run("identify", model, "--method", "l1"), "l2")
     refused(run("identify", tmp_path / "none.atlas"), "none.atlas")
     fs.inspect(str(model), None, tmp_path / "b.atlas", lenses=[fs.Kernels()])
-    refused(run("identify", tmp_path / "b.atlas"), "effective_kernels")
+    refused(run("identify", tmp_path / "b.atlas", "--method", "kernels"), "effective_kernels")

@@ -27,12 +27,16 @@ def demo(
     from filterscope.commands.report import follow_up
     from filterscope.demo.creatures import CLASSES, Creatures
     from filterscope.images import open_images
+    from filterscope.lenses import Perturbations
     from filterscope.model import load
 
+    # Half of the usual parts of images: the network is small, and nobody wants to wait for a demonstration.
+    lenses = [
+        Perturbations(crops=96) if name == "perturbations" else kind() for name, kind in inspection.LENSES.items()
+    ]
+    source = open_images(Creatures(images, seed=1), classes=CLASSES)
     with Bar() as bar:
-        atlas = inspection.inspect(
-            load("demo"), open_images(Creatures(images, seed=1), classes=CLASSES), out, force=force, watcher=bar
-        )
+        atlas = inspection.inspect(load("demo"), source, out, lenses=lenses, force=force, watcher=bar)
     typer.echo(summary(atlas, bar.written))
     if not no_report:
         follow_up(atlas, show=show, force=force)
