@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import small
 from constructed import DESIGNS, constructed
 from controls import random_networks
 from measured import Measured, joined, measured, targets
@@ -41,7 +42,7 @@ def known(folder: Path) -> Measured:
         for number, design in enumerate(DESIGNS)
         if design.name in DESIGNS_SHOWN
     ]
-    parts += [measured(one, folder) for one in random_networks(1, seed=RANDOM_SEED)]
+    parts += [measured(one, folder) for one in (*small.networks(), *random_networks(1, seed=RANDOM_SEED))]
     every = joined(parts)
     defined = np.array([truth.mechanism not in UNDEFINED for truth in every.truths])
     return every.where(np.flatnonzero(defined & every.behaviour.fires & np.isfinite(every.behaviour.values).any(1)))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import small
 from calibrate import RANDOM_SEED, covered, in_folds, known, mixtures, widened
 from constructed import DESIGNS, constructed
 from controls import SAME, random_networks, rotated
@@ -235,7 +236,7 @@ def field_sizes(every: Measured) -> NDArray[np.float64]:
         if design.name in every.networks:
             for layer in constructed(design, number).network.layers():
                 sizes[design.name, layer.name] = float((layer.field_size or (design.side,))[0])
-    for one in random_networks(1, seed=RANDOM_SEED):
+    for one in (*small.networks(), *random_networks(1, seed=RANDOM_SEED)):
         for layer in one.network.layers():
             sizes[one.name, layer.name] = float((layer.field_size or (64,))[0])
     pairs = zip(every.networks, every.truths, strict=True)

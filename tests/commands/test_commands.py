@@ -86,7 +86,7 @@ def test_inspect_writes_an_atlas_says_where_and_then_does_nothing(run, model, ph
     assert "skipped 1 images (cat/broken.jpg" in last
     atlas = fs.Atlas(out_folder)
     # A sheet a layer and lens, one of the images, and one a task of those with activation maps.
-    assert len(atlas.sheets()) == 2 * 5 + 1 + 3
+    assert len(atlas.sheets()) == 2 * 6 + 1 + 3
     assert all(sheet.exists() for sheet in atlas.sheets())
     assert sorted(atlas.images().label.dropna().unique()) == ["cat", "dog"]
     code, out, _ = run("inspect", model, "--images", photos, "--out", out_folder)
@@ -94,10 +94,10 @@ def test_inspect_writes_an_atlas_says_where_and_then_does_nothing(run, model, ph
     assert out.startswith("nothing to do")
 
 
-def test_inspect_without_images_shows_kernels_and_optima(run, model, tmp_path):
+def test_inspect_without_images_shows_kernels_optima_and_drawn_scenes(run, model, tmp_path):
     code, _, _ = run("inspect", model, "--out", tmp_path / "x.atlas", "--kernel-scale", "layer", "--steps", "2")
     assert code == 0
-    assert {sheet.lens for sheet in fs.Atlas(tmp_path / "x.atlas").records(_sheet())} == {"kernels", "optima"}
+    assert {sheet.lens for sheet in fs.Atlas(tmp_path / "x.atlas").records(_sheet())} == {"kernels", "optima", "perturbations"}
 
 
 def _sheet():

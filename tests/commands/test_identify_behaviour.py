@@ -72,7 +72,7 @@ def test_the_tables_hold_shares_that_sum_to_one_within_their_intervals(done):
     alive = units[units.label != "dead"]
     assert len(alive) == 5
     for frame in (alive, layers):
-        np.testing.assert_allclose(frame[list(NAMES)].sum(1), 1, atol=1e-6)
+        np.testing.assert_allclose(frame[list(NAMES)].sum(axis=1), 1, atol=1e-6)
         for name in NAMES:
             assert (frame[f"{name}_low"] <= frame[name] + 1e-9).all()
             assert (frame[name] <= frame[f"{name}_high"] + 1e-9).all()

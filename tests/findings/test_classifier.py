@@ -31,6 +31,11 @@ def test_no_step_from_the_fit_to_any_side_makes_the_loss_smaller():
     model = fit(points, shares, weights, 0.3)
     table = np.vstack([model.weights, model.bias])
     least = cross_entropy(table, points, shares, weights, 0.3)
+    for place in np.ndindex(table.shape):
+        step = np.zeros_like(table)
+        step[place] = 1e-3
+        sides = [cross_entropy(table + side * step, points, shares, weights, 0.3) for side in (-1, 1)]
+        assert abs(sides[1] - sides[0]) / 2e-3 < 0.02
     dice = np.random.default_rng(2)
     for _ in range(40):
         step = dice.normal(size=table.shape)

@@ -109,6 +109,10 @@ def test_only_a_symmetric_filter_does_not_mind_what_is_upside_down():
 def test_a_filter_for_colour_dies_in_grey_and_in_the_opposed_colour_and_one_for_brightness_does_not():
     red = np.stack([disc(8), -disc(8), np.zeros((SIDE, SIDE))])
     both = told(filters(red, disc(8)), pictures(red.transpose(1, 2, 0), disc(8)))
+    # Red alone is seen as well in grey as a third of it is, and is not in cyan.
+    first = np.stack([disc(8), 0 * disc(8), 0 * disc(8)])
+    half = told(filters(first), pictures(first.transpose(1, 2, 0)))[0]
+    assert (half.without_colour, half.complement) == (pytest.approx(1 / 3, abs=0.01), 0)
     assert (both[0].without_colour, both[0].complement) == (0, 0)
     assert both[1].without_colour == pytest.approx(1, abs=0.01)
     assert both[1].complement == pytest.approx(1, abs=0.01)

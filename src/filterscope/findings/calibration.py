@@ -84,8 +84,10 @@ class Fit:
 
     def distances(self, points: Float[np.ndarray, "*shape statistic"]) -> Float[np.ndarray, "*shape"]:
         """To the nearest class, in standard deviations within classes (Mahalanobis)."""
-        away = points[..., None, :] - self.means
-        squared = np.einsum("...cs,st,...ct->...c", away, self.precision, away)
+        # In whitened axes a distance is a plain one, and no (unit, class, statistic) has to be held.
+        white = np.linalg.cholesky(self.precision)
+        at, means = points @ white, self.means @ white
+        squared = (at**2).sum(-1)[..., None] + (means**2).sum(-1) - 2 * at @ means.T
         return np.asarray(np.sqrt(np.maximum(squared, 0).min(-1)))
 
     def shares(
