@@ -253,7 +253,7 @@ def test_a_network_without_convolution_and_a_refused_size_are_told(tmp_path, pho
 def test_a_full_disk_is_told_and_room_made_the_same_call_goes_on(network, photos, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=170k", "tmpfs", str(disk)], capture_output=True)
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True)
     if mount.returncode:
         pytest.skip("making a small disk needs the right to mount")
     try:

@@ -97,7 +97,8 @@ def test_inspect_writes_an_atlas_says_where_and_then_does_nothing(run, model, ph
 def test_inspect_without_images_shows_kernels_optima_and_drawn_scenes(run, model, tmp_path):
     code, _, _ = run("inspect", model, "--out", tmp_path / "x.atlas", "--kernel-scale", "layer", "--steps", "2")
     assert code == 0
-    assert {sheet.lens for sheet in fs.Atlas(tmp_path / "x.atlas").records(_sheet())} == {"kernels", "optima", "perturbations"}
+    lenses = {sheet.lens for sheet in fs.Atlas(tmp_path / "x.atlas").records(_sheet())}
+    assert lenses == {"kernels", "optima", "perturbations"}
 
 
 def _sheet():

@@ -35,7 +35,8 @@ PERTURBED = (
     "largest_loss",
     "outer_loss",
 )
-"""From parts of images; superadditivity as its logarithm to base 2.
+"""From parts of images; superadditivity as its logarithm to base 2, and what is lost without colour or with opposed
+colours divided by it.
 
 largest_loss: of the sixteen tiles the most that one takes from the response; outer_loss: the share of all losses that
 is in the twelve tiles at the rim of the extent.
@@ -135,6 +136,9 @@ def perturbed(kept: Float[np.ndarray, "kind draw part"], record: Perturbation) -
     assert record.extent is not None
     found = figures(kept, record.windows, np.full(kept.shape[1], record.extent))
     found[:-2] = np.minimum(found[:-2], MOST)
+    # Where elements are needed together, taking one of them takes all: colour's part of what is needed is smaller.
+    for place in (PERTURBED.index("without_colour"), PERTURBED.index("complement")):
+        found[place] = 1 - (1 - found[place]) / np.maximum(found[-2], 1)
     found[-2] = np.log2(np.clip(found[-2], 0.25, TILES**2))
     total = kept[0].sum(-1)
     lost = np.maximum(kept[0] - kept[-(TILES**2) :], 0).sum(-1) / np.where(total > 0, total, 1)

@@ -1,6 +1,8 @@
 """How much each unit matters for what a network answers: its pre-activation times the gradient, over images."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,16 +45,25 @@ class WeighUnits:
         )
         for batch in batches:
             for pixels in batch.pixels:
-                values = evidence(network, self.layers, pixels, None).values
+                with quiet():
+                    values = evidence(network, self.layers, pixels, None).values
                 for own, layer in zip(total, self.layers, strict=True):
                     own += np.abs(values[layer.name])
             bench.tick(len(batch.ids) + len(batch.problems))
         return Result(partial=packed({str(number): one for number, one in enumerate(total)}))
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without PyTorch's warnings of what a network does with its input's numbers where gradients are recorded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def has_scores(network: Network) -> bool:
     """Whether the answer has scores, and they depend on what is shown in a way that has a gradient."""
-    with evaluating(network.module), buffers_kept(network.module), torch.enable_grad():
+    with quiet(), evaluating(network.module), buffers_kept(network.module), torch.enable_grad():
         answer = next(tensors_in(network.module(network.example().requires_grad_().clone())), None)
     return answer is not None and answer.ndim > 1 and answer.requires_grad
 

@@ -98,7 +98,8 @@ def scrambled(images: Images, side: float, cuts: int, draw: int) -> Images:
 
 def upside_down(images: Images) -> Images:
     """Turned by 180 degrees."""
-    return np.ascontiguousarray(images[:, ::-1, ::-1])
+    # Along an axis of one pixel a view of negative steps counts as contiguous, and torch takes none of these.
+    return images[:, ::-1, ::-1].copy()
 
 
 def occluded(images: Images, side: float, row: int, column: int) -> Images:
