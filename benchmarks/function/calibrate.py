@@ -18,7 +18,7 @@ from measured import Measured, joined, measured, targets
 from numpy.typing import NDArray
 
 from filterscope.findings import calibration
-from filterscope.findings.behaviour import STATISTICS, Behaviour
+from filterscope.findings.behaviour import Behaviour
 from filterscope.findings.calibration import CLASSES, FITS, Examples, Fit, fitted, folded, save
 
 DESIGNS_SHOWN = ("plain", "halved", "normed")
@@ -30,11 +30,6 @@ RANDOM_SEED = 1
 UNDEFINED = ("random mixture", "random places")
 """Mechanisms that are not shown: sums of a few contours, lights and hues at random, which are now like this, now like
 that function. What has none is held by the networks with random weights."""
-
-TINTED = ("edge", "texture", "part", "whole", "bag of parts")
-TINTS = (0.4, 0.95)
-"""Of each unit with one of these functions there is a copy of which grey leaves so much, a share drawn at random:
-filters of trained networks are seldom either without any colour or about nothing else."""
 
 FOLDS = 5
 """Mechanisms are left out a fifth at a time where a fit of many classifiers is tested."""
@@ -53,26 +48,13 @@ def known(folder: Path) -> Measured:
     return every.where(np.flatnonzero(defined & every.behaviour.fires & np.isfinite(every.behaviour.values).any(1)))
 
 
-def examples(of: Measured, seed: int = 0) -> Examples:
-    """As the classifier takes them: the units, and tinted copies of those that have nothing to do with colour."""
-    shares = targets(of.truths, CLASSES)
-    names = tuple(truth.mechanism for truth in of.truths)
-    pure = np.flatnonzero((shares.max(1) > 0.99) & (shares[:, [CLASSES.index(name) for name in TINTED]].sum(1) > 0))
-    grey = np.random.default_rng(seed).uniform(*TINTS, len(pure))
-    copies = of.behaviour.values[pure].copy()
-    # Where elements are needed together, each costs all: what colour takes away is then as much too large.
-    together = 2 ** np.maximum(copies[:, STATISTICS.index("superadditivity")], 0)
-    colour = (1 - grey) / np.where(np.isfinite(together), together, 1)
-    tinted = shares[pure] * (1 - colour)[:, None]
-    tinted[:, CLASSES.index("colour")] = colour
-    # What grey leaves is what does not depend on colour; opposed colours take as much again.
-    copies[:, STATISTICS.index("without_colour")] = 1 - colour
-    copies[:, STATISTICS.index("complement")] = np.maximum(1 - 2 * colour, 0)
-    return Examples(
-        np.vstack([of.behaviour.values, copies]),
-        np.vstack([shares, tinted]),
-        (*names, *(names[number] for number in pure)),
-    )
+def examples(of: Measured) -> Examples:
+    """As the classifier takes them.
+
+    Tinted copies of all units that have nothing to do with colour were tried, since filters of trained networks are
+    seldom without any: early layers stayed unclassified, and the last ones became a third colour.
+    """
+    return Examples(of.behaviour.values, targets(of.truths, CLASSES), tuple(truth.mechanism for truth in of.truths))
 
 
 def in_folds(of: Measured, statistics: Sequence[str], seed: int = 0) -> list[tuple[NDArray[np.int64], Fit]]:
