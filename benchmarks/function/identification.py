@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import small
-from calibrate import RANDOM_SEED, covered, in_folds, known, mixtures, widened
+from calibrate import covered, in_folds, known, mixtures, shown_at_random, widened
 from constructed import DESIGNS, constructed
 from controls import SAME, random_networks, rotated
 from measured import CROPS, Measured, joined, measured, targets
@@ -26,6 +26,9 @@ from filterscope.findings.calibration import BAG, CLASSES, FITS, FUNCTIONS, NONE
 from filterscope.findings.classifier import balanced, softmax, temperature
 from filterscope.findings.functions import MIXED, label_of
 from filterscope.lenses import Perturbations, TuningCurves
+
+UNSEEN = 2
+"""Seed of the random networks that the classifier is held to."""
 
 Row = tuple[str, str, str]
 """What, asked, measured."""
@@ -135,7 +138,7 @@ def labels(of: Measured) -> list[str]:
 
 def random_weights(folder: Path) -> Row:
     """How many units of networks with random weights get a label; none of these networks was shown before."""
-    found = joined([measured(one, folder) for one in random_networks(1, seed=RANDOM_SEED + 1)])
+    found = joined([measured(one, folder) for one in random_networks(1, seed=UNSEEN)])
     told = [name not in (NONE, MIXED) for name in labels(found)]
     return ("random weights: units with a label", "<= 5 %", f"{np.mean(told):.1%} of {len(told)}")
 
@@ -236,7 +239,7 @@ def field_sizes(every: Measured) -> NDArray[np.float64]:
         if design.name in every.networks:
             for layer in constructed(design, number).network.layers():
                 sizes[design.name, layer.name] = float((layer.field_size or (design.side,))[0])
-    for one in (*small.networks(), *random_networks(1, seed=RANDOM_SEED)):
+    for one in (*small.networks(), *shown_at_random()):
         for layer in one.network.layers():
             sizes[one.name, layer.name] = float((layer.field_size or (64,))[0])
     pairs = zip(every.networks, every.truths, strict=True)
