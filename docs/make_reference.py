@@ -21,7 +21,8 @@ NOTE = "<!-- Made by docs/make_reference.py; change the code (or docs/columns.to
 
 LENS = {
     "filterscope.lenses": ("Lens", "Stage", "Workbench", "digest"),
-    "filterscope.atlas.records": ("Record", "Task", "Result", "Picture", "Card"),
+    "filterscope.atlas.records": ("Record",),
+    "filterscope.atlas.work": ("Task", "Result", "Picture", "Card"),
     "filterscope.model": ("ReceptiveField", "Window", "receptive_field"),
 }
 """What a lens of one's own is made of, beneath the public names."""

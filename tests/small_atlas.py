@@ -11,7 +11,6 @@ from filterscope.atlas.records import (
     Activation,
     ActivationMap,
     BackProjection,
-    Card,
     EffectiveKernel,
     Image,
     Kernel,
@@ -21,11 +20,9 @@ from filterscope.atlas.records import (
     Optimum,
     Pair,
     Patch,
-    Picture,
     Record,
-    Result,
-    Task,
 )
+from filterscope.atlas.work import Card, Picture, Result, Task
 from filterscope.lenses.optima import tile as optimum_tile
 from filterscope.lenses.tiles import colour_kernel, crop, enlarged, signed
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from filterscope.atlas import Atlas, Identity, Ledger, open_ledger
-from filterscope.atlas.records import Layer, Result, Task
+from filterscope.atlas.records import Layer
+from filterscope.atlas.work import Result, Task
 from filterscope.engines import Engine, LocalEngine
 from filterscope.errors import BadImages, UnknownName
 from filterscope.findings.functions import Functions

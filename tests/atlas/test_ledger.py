@@ -9,19 +9,8 @@ import pytest
 
 from filterscope.atlas import Atlas, Identity, open_ledger
 from filterscope.atlas.ledger import DATABASE
-from filterscope.atlas.records import (
-    Card,
-    Histogram,
-    Image,
-    Kernel,
-    Layer,
-    Patch,
-    Picture,
-    Relation,
-    Result,
-    Sheet,
-    Task,
-)
+from filterscope.atlas.records import Histogram, Image, Kernel, Layer, Patch, Relation, Sheet
+from filterscope.atlas.work import Card, Picture, Result, Task
 from filterscope.errors import BadAtlas, UnknownName
 
 NETWORK = Identity("net", "digest-of-net", "photos", "digest-of-photos")

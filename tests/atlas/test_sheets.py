@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from filterscope.atlas import sheets
-from filterscope.atlas.records import Card, Picture
+from filterscope.atlas.work import Card, Picture
 
 
 def picture(units: int, tiles: int, columns: int, side: int = 10) -> Picture:

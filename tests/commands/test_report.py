@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from filterscope.atlas import Identity, open_ledger
-from filterscope.atlas.records import Card, Kernel, Layer, Picture, Result, Task
+from filterscope.atlas.records import Kernel, Layer
+from filterscope.atlas.work import Card, Picture, Result, Task
 from filterscope.report import page
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from filterscope.atlas import Atlas, Identity, open_ledger
 from filterscope.atlas.records import (
     Activation,
-    Card,
     ClassActivation,
     ClassImage,
     Contribution,
@@ -18,11 +17,9 @@ from filterscope.atlas.records import (
     Node,
     Optimum,
     Patch,
-    Picture,
     Record,
-    Result,
-    Task,
 )
+from filterscope.atlas.work import Card, Picture, Result, Task
 
 NAMES = [
     "<img src=x onerror=alert(1)>",

@@ -18,7 +18,6 @@ from filterscope.atlas.records import (
     Activation,
     ActivationMap,
     BackProjection,
-    Card,
     ClassActivation,
     ClassImage,
     Contribution,
@@ -35,13 +34,11 @@ from filterscope.atlas.records import (
     Optimum,
     Patch,
     Perturbation,
-    Picture,
     Record,
     Relation,
-    Result,
-    Task,
     Tuning,
 )
+from filterscope.atlas.work import Card, Picture, Result, Task
 from filterscope.report import page
 
 NETWORK = Identity("../somewhere/net", "digest-of-net", "/home/someone/photos", "digest-of-photos")

@@ -14,7 +14,8 @@ from typing import Any
 
 from filterscope.atlas import schema, sheets
 from filterscope.atlas.previous import DATABASE, PREVIOUS, SHEETS, bring_back, forget, set_aside
-from filterscope.atlas.records import AnyRecord, Layer, Picture, Record, Result, Sheet, Task
+from filterscope.atlas.records import AnyRecord, Layer, Record, Sheet
+from filterscope.atlas.work import Picture, Result, Task
 from filterscope.errors import BadAtlas, FilterscopeError
 
 LOCK = "writer.lock"

@@ -1,8 +1,7 @@
 """What the atlas keeps, as frozen dataclasses: one class a table, one field a column. No torch."""
 
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -394,7 +393,57 @@ class Perturbation(Record):
 
 
 @dataclass(frozen=True)
-class Function(Record):
+class OfUnit(Record):
+    """A row for every unit."""
+
+    key: ClassVar[tuple[str, ...]] = ("layer", "unit")
+
+    layer: str
+    unit: int
+
+
+@dataclass(frozen=True)
+class OfLayer(Record):
+    """Two rows for every layer: by the number of its units, and by their importance."""
+
+    key: ClassVar[tuple[str, ...]] = ("layer", "weighted")
+
+    layer: str
+    weighted: bool
+    units: int
+    dead: int
+    bags: int
+    mixed: int
+
+
+@dataclass(frozen=True)
+class Shares(Record):
+    """Shares of the functions that sum to 1, each with its 90 % interval (``_low``, ``_high``)."""
+
+    colour: float | None
+    colour_low: float | None
+    colour_high: float | None
+    edge: float | None
+    edge_low: float | None
+    edge_high: float | None
+    texture: float | None
+    texture_low: float | None
+    texture_high: float | None
+    part: float | None
+    part_low: float | None
+    part_high: float | None
+    whole: float | None
+    whole_low: float | None
+    whole_high: float | None
+    unclassified: float | None
+    unclassified_low: float | None
+    unclassified_high: float | None
+    label: str
+    compound: str
+
+
+@dataclass(frozen=True)
+class Function(Shares, OfUnit):  # the columns of the last base come first
     """What a unit does, in shares that sum to 1, each with its 90 % interval (``_low``, ``_high``).
 
     ``label`` is the function with the largest share; "bag of parts" where arrangement within parts matters and that of
@@ -408,37 +457,14 @@ class Function(Record):
     """
 
     table: ClassVar[str] = "function"
-    key: ClassVar[tuple[str, ...]] = ("layer", "unit")
 
-    layer: str
-    unit: int
-    colour: float | None
-    colour_low: float | None
-    colour_high: float | None
-    edge: float | None
-    edge_low: float | None
-    edge_high: float | None
-    texture: float | None
-    texture_low: float | None
-    texture_high: float | None
-    part: float | None
-    part_low: float | None
-    part_high: float | None
-    whole: float | None
-    whole_low: float | None
-    whole_high: float | None
-    unclassified: float | None
-    unclassified_low: float | None
-    unclassified_high: float | None
-    label: str
-    compound: str
     importance: float | None
     selectivity: float | None
     missing: str | None
 
 
 @dataclass(frozen=True)
-class LayerFunction(Record):
+class LayerFunction(Shares, OfLayer):
     """What a layer does: the mean share of each function over its live units, corrected for what is taken for what.
 
     With ``weighted``, units count by their importance. ``units`` counted, ``dead`` did not; ``bags`` and ``mixed`` of
@@ -446,34 +472,6 @@ class LayerFunction(Record):
     """
 
     table: ClassVar[str] = "layer_function"
-    key: ClassVar[tuple[str, ...]] = ("layer", "weighted")
-
-    layer: str
-    weighted: bool
-    units: int
-    dead: int
-    bags: int
-    mixed: int
-    colour: float | None
-    colour_low: float | None
-    colour_high: float | None
-    edge: float | None
-    edge_low: float | None
-    edge_high: float | None
-    texture: float | None
-    texture_low: float | None
-    texture_high: float | None
-    part: float | None
-    part_low: float | None
-    part_high: float | None
-    whole: float | None
-    whole_low: float | None
-    whole_high: float | None
-    unclassified: float | None
-    unclassified_low: float | None
-    unclassified_high: float | None
-    label: str
-    compound: str
 
 
 @dataclass(frozen=True)
@@ -692,56 +690,3 @@ TABLES: tuple[type[Record], ...] = (
     Sheet,
 )
 """Every record class; a new lens adds its own here."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """One unit on a picture sheet: its tiles, ``columns`` side by side, under a caption."""
-
-    unit: int
-    caption: str
-    tiles: NDArray[np.uint8]
-    """(tile, height, width, 3), strongest first."""
-    columns: int
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A sheet to be drawn: cards of one layer through one lens, all with tiles of one size.
-
-    Records of the same result that belong to ``table`` and whose unit is on a card are given their place on the sheet.
-    """
-
-    layer: str
-    lens: str
-    table: str
-    title: str
-    legend: str
-    cards: tuple[Card, ...]
-    part: int = 0
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a task brings back; the atlas writes all of it, or none."""
-
-    records: tuple[Record, ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    partial: bytes | None = None
-    """What a later task of the same lens builds on; forgotten when that lens is finished."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A small, independent piece of a lens's work; its result is written once, under its digest."""
-
-    digest: str
-    lens: str
-    title: str
-    work: Callable[..., Result] = field(compare=False)
-    """Called with the workbench (network, images, ...), and with the partial results of ``needs`` where there are any;
-    can be sent to another process."""
-    size: int = 1
-    """How much work it is, in the unit of its stage (images, layers, units); for the progress bar."""
-    needs: tuple[str, ...] = ()
-    """Digests of earlier tasks of the same stage whose partial results it takes over; they are then forgotten."""

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
-from filterscope.atlas.records import Card, Picture
+from filterscope.atlas.work import Card, Picture
 
 MARGIN, TILE_GAP, CARD_GAP, CAPTION = 28, 2, 16, 17
 TITLE_SIZE, LEGEND_SIZE, CAPTION_SIZE = 24, 14, 11

@@ -6,7 +6,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from filterscope.atlas.records import Task
+from filterscope.atlas.work import Task
 
 PATIENCE = 2.0
 """Seconds before a bar is shown."""

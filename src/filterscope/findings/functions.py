@@ -9,16 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from filterscope.atlas.records import (
-    ClassActivation,
-    Function,
-    Layer,
-    LayerFunction,
-    Perturbation,
-    Result,
-    Task,
-    Tuning,
-)
+from filterscope.atlas.records import ClassActivation, Function, Layer, LayerFunction, Perturbation, Tuning
+from filterscope.atlas.work import Result, Task
 from filterscope.errors import FilterscopeError
 from filterscope.findings.behaviour import COLOURS, PERTURBED, STATISTICS, TUNED, Behaviour, behaviour
 from filterscope.findings.calibration import BAG, FUNCTIONS, NONE, Fit, chosen, folded, identity, load

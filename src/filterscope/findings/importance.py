@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from filterscope.atlas.records import Layer, Result
+from filterscope.atlas.records import Layer
+from filterscope.atlas.work import Result
 from filterscope.images import stream
 from filterscope.lenses.classes import evidence
 from filterscope.lenses.lens import Workbench

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from filterscope.atlas.records import ActivationMap, Card, Layer, Pair, Picture, Span
+from filterscope.atlas.records import ActivationMap, Layer, Pair, Span
+from filterscope.atlas.work import Card, Picture
 from filterscope.errors import BadImages, FilterscopeError, UnknownName
 from filterscope.images import decode, fit
 from filterscope.images.pixels import pixels_of

@@ -18,7 +18,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from filterscope.ascent import OptimalImage, optimum, recipe
 from filterscope.ascent.objectives import OUTPUT, class_evidence, class_number, is_distribution
 from filterscope.ascent.optimum import CERTAIN
-from filterscope.atlas.records import Card, ClassImage, Contribution, Layer, Picture, Result, Task
+from filterscope.atlas.records import ClassImage, Contribution, Layer
+from filterscope.atlas.work import Card, Picture, Result, Task
 from filterscope.errors import BadModel, UnknownName
 from filterscope.images.tensors import normalise
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest

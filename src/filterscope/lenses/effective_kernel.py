@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
-from filterscope.atlas.records import Card, EffectiveKernel, Layer, Pair, Picture, Result, Task
+from filterscope.atlas.records import EffectiveKernel, Layer, Pair
+from filterscope.atlas.work import Card, Picture, Result, Task
 from filterscope.errors import BadModel, FilterscopeError
 from filterscope.images import stream
 from filterscope.images.preprocessing import Preprocessing

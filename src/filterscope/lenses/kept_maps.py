@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from filterscope.atlas.records import ActivationMap, Card, Layer, MapImage, Picture, Record, Result, Task
+from filterscope.atlas.records import ActivationMap, Layer, MapImage, Record
+from filterscope.atlas.work import Card, Picture, Result, Task
 from filterscope.errors import BadImages, FilterscopeError, UnknownName
 from filterscope.images import ImageSource, fit
 from filterscope.images.preprocessing import Preprocessing

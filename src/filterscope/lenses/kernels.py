@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from filterscope.atlas.records import Card, Kernel, Layer, Picture, Result, Task
+from filterscope.atlas.records import Kernel, Layer
+from filterscope.atlas.work import Card, Picture, Result, Task
 from filterscope.errors import BadModel, FilterscopeError, UnknownName
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.tiles import colour_kernel, enlarged, signed

@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from filterscope.atlas.records import AnyRecord, Layer, Task
+from filterscope.atlas.records import AnyRecord, Layer
+from filterscope.atlas.work import Task
 from filterscope.images import ImageSource
 from filterscope.model import Network
 

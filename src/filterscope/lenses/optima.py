@@ -14,7 +14,8 @@ from filterscope.ascent import Canvas, Recipe, fit_canvas, recipe
 from filterscope.ascent.ascend import seen, with_margin
 from filterscope.ascent.quality import Path
 from filterscope.ascent.search import Stimulus, search
-from filterscope.atlas.records import Activation, Card, Layer, Optimum, Patch, Picture, Result, Task
+from filterscope.atlas.records import Activation, Layer, Optimum, Patch
+from filterscope.atlas.work import Card, Picture, Result, Task
 from filterscope.errors import FilterscopeError, UnknownName
 from filterscope.images import stream
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest

@@ -9,19 +9,16 @@ from numpy.typing import NDArray
 
 from filterscope.atlas.records import (
     Activation,
-    Card,
     ClassActivation,
     Histogram,
     Label,
     Layer,
     Pair,
     Patch,
-    Picture,
     Record,
     Relation,
-    Result,
-    Task,
 )
+from filterscope.atlas.work import Card, Picture, Result, Task
 from filterscope.errors import BadImages, FilterscopeError
 from filterscope.images import stream
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest

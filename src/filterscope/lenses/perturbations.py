@@ -9,7 +9,8 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from filterscope.ascent.canvas import fit_canvas
-from filterscope.atlas.records import Layer, Pair, Patch, Perturbation, Picture, Result, Task
+from filterscope.atlas.records import Layer, Pair, Patch, Perturbation
+from filterscope.atlas.work import Picture, Result, Task
 from filterscope.errors import BadImages, FilterscopeError
 from filterscope.images import ImageSource, stream
 from filterscope.images.scenes import Scenes

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
-from filterscope.atlas.records import BackProjection, Card, Layer, Pair, Patch, Picture, Result, Sheet, Task
+from filterscope.atlas.records import BackProjection, Layer, Pair, Patch, Sheet
+from filterscope.atlas.work import Card, Picture, Result, Task
 from filterscope.errors import BadModel, FilterscopeError
 from filterscope.images.shelf import SHELF
 from filterscope.lenses.cones import Carried, Seed, carry_back

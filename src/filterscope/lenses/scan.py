@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from filterscope.atlas.records import Image, Layer, Result
+from filterscope.atlas.records import Image, Layer
+from filterscope.atlas.work import Result
 from filterscope.errors import BadImages
 from filterscope.images import Batch, ImageSource, stream
 from filterscope.images.tensors import normalise

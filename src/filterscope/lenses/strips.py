@@ -7,7 +7,8 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from filterscope.atlas.records import Card, Perturbation, Picture
+from filterscope.atlas.records import Perturbation
+from filterscope.atlas.work import Card, Picture
 from filterscope.images.alterations import TILES, blurred, central, scrambled, shuffled, windowed, without_colour
 from filterscope.lenses.tiles import OUTSIDE, viewable
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from filterscope.atlas.records import Card, Image, Picture, Result
+from filterscope.atlas.records import Image
+from filterscope.atlas.work import Card, Picture, Result
 from filterscope.images import stream
 from filterscope.lenses.lens import Workbench
 from filterscope.lenses.scan import needed_images

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 
-from filterscope.atlas.records import Layer, Pair, Result, Task, Tuning
+from filterscope.atlas.records import Layer, Pair, Tuning
+from filterscope.atlas.work import Result, Task
 from filterscope.images.preprocessing import Preprocessing
 from filterscope.images.stimuli import Stimulus, series
 from filterscope.lenses.centre import Centre
