@@ -2,31 +2,16 @@
 
 import zlib
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-Pair = tuple[int, int]
-"""[height, width], or [y, x]."""
-
-Span = tuple[float, float]
-"""The two edges of an extent, in pixels."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """A row of ``table``; ``key`` names the columns that identify it. Pairs are kept as JSON text: [3, 3].
-
-    ``on_card`` names the column that says whose card on a picture sheet shows it.
-    """
-
-    table: ClassVar[str]
-    key: ClassVar[tuple[str, ...]]
-    on_card: ClassVar[str] = "unit"
-
-
-AnyRecord = TypeVar("AnyRecord", bound=Record)
+from filterscope.atlas.diagnosis import DIAGNOSIS
+from filterscope.atlas.record import AnyRecord as AnyRecord
+from filterscope.atlas.record import Pair as Pair
+from filterscope.atlas.record import Record as Record
+from filterscope.atlas.record import Span as Span
 
 
 @dataclass(frozen=True)
@@ -196,7 +181,13 @@ class Relation(Record):
     """How much a unit is like another of its layer.
 
     ``kind`` "response": the Pearson correlation, over images, of the largest pre-activations in each image; the
-    strongest few of every unit.
+    strongest few of every unit. Of weights, batch norm folded in: "equal", "scaled" (the unit is ``scale`` times the
+    other), "antiphase" (with the opposite sign). Of responses, over positions: "near" (the unit is about ``scale``
+    times the other; ``similarity`` is the cosine), "combination" (``scale`` is the other's weight in the least-squares
+    combination of others that gives the unit; ``similarity`` the share of the unit's energy that it gives). Copies:
+    "shifted", "mirrored" and "rotated" (the unit is the other turned by ``angle`` degrees counter-clockwise,
+    ``mirrored`` left to right before that, and moved by ``dy, dx`` pixels of the layer's input). ``p`` is the chance of
+    so much likeness among units that have nothing to do with each other (null: no test was made).
     """
 
     table: ClassVar[str] = "relation"
@@ -207,6 +198,12 @@ class Relation(Record):
     kind: str
     other: int
     similarity: float
+    scale: float | None = None
+    angle: float | None = None
+    mirrored: bool | None = None
+    dy: float | None = None
+    dx: float | None = None
+    p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -687,6 +684,7 @@ TABLES: tuple[type[Record], ...] = (
     Contribution,
     MapImage,
     ActivationMap,
+    *DIAGNOSIS,
     Sheet,
 )
 """Every record class; a new lens adds its own here."""

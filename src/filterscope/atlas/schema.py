@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from filterscope.atlas.records import TABLES, AnyRecord, Record
 from filterscope.errors import BadAtlas
 
-VERSION = 5
+VERSION = 6
 """Raised by one with every change of a table; an atlas of another version is refused with the way to renew it."""
 
 SQL_TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB", tuple: "TEXT"}
