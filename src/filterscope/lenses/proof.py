@@ -1,6 +1,5 @@
 """The proof of a reconstruction: how far W x + b is from the network, measured in two precisions and elsewhere."""
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -15,7 +14,7 @@ from filterscope.errors import BadModel
 from filterscope.lenses.goal import Goal
 from filterscope.model import Gates, Outputs, record, replay, tap
 from filterscope.model.gate_weights import bias_of, rows_by_backward
-from filterscope.model.running import one_line
+from filterscope.model.running import copied
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 """Largest difference, relative to the largest output, that counts as equal."""
@@ -190,11 +189,9 @@ def _double(module: nn.Module) -> nn.Module:
     if all(tensor.dtype == torch.float64 for tensor in own if tensor.is_floating_point()):
         return module
     try:
-        return copy.deepcopy(module).double()
-    except Exception as error:
-        raise BadModel(
-            f"the network cannot be copied for a proof in float64 ({one_line(error)}); use prove=False"
-        ) from error
+        return copied(module).double()
+    except BadModel as error:
+        raise BadModel(f"{error}; the proof needs a copy in float64: use prove=False") from error
 
 
 def _others(x: Tensor) -> list[Tensor]:

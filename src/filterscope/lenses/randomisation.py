@@ -1,6 +1,5 @@
 """The randomised-weights check: does a back-projection depend on what the network has learnt?"""
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,12 +10,11 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from filterscope.atlas.records import Layer
-from filterscope.errors import BadModel
 from filterscope.lenses.backprojection import Projection, Settings, project, strength
 from filterscope.lenses.seeds import Place, Start, Target, start
 from filterscope.lenses.way_back import forward
 from filterscope.model import Network
-from filterscope.model.running import one_line
+from filterscope.model.running import copied
 
 STAGES = (0.0, 1 / 3, 2 / 3, 1.0)
 """Shares of the layers below whose weights are shuffled, beside the layer itself, from the top down."""
@@ -114,10 +112,7 @@ def with_weights(module: nn.Module, layer: Layer | None) -> list[str]:
 
 def copy_shuffled(network: Network, names: Sequence[str], random_seed: int) -> Network:
     """A copy of the network, the weights of some of its modules in another order."""
-    try:
-        module = copy.deepcopy(network.module)
-    except Exception as error:
-        raise BadModel(f"the network cannot be copied, and so not shuffled: {one_line(error)}") from error
+    module = copied(network.module)
     generator = torch.Generator().manual_seed(random_seed)
     with torch.no_grad():
         for name in names:

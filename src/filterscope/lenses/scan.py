@@ -1,7 +1,7 @@
 """One pass over the images for all layers together: the statistics of every unit, a chunk of images a task."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,19 +117,29 @@ class Scanner:
         Raises:
             BadImages: if a layer's output is no finite number, naming the image.
         """
-        network = self.bench.network
         readers = {name: BatchReader(one, batch.ids, labels) for name, one in statistics.items()}
+
+        def look(layer: Layer, call: int, maps: Tensor) -> None:
+            try:
+                readers[layer.name].read(call, maps)
+            except NotFinite as problem:
+                name = needed_images(self.bench).name(batch.ids[problem.row])
+                raise BadImages(
+                    f"layer {layer.name} gives NaN or infinity for the image {name}; remove the image, or look for "
+                    "broken weights or preprocessing of the network"
+                ) from None
+
+        self.run(batch, look)
+        for reader in readers.values():
+            reader.finish()
+
+    def run(self, batch: Batch, look: Callable[[Layer, int, Tensor], object]) -> None:
+        """Run one batch; ``look(layer, call, maps)`` sees each layer's maps (image, row, column, unit) as they come."""
+        network = self.bench.network
 
         def visit(module: str, call: int, output: Tensor) -> None:
             for layer in self.by_module[module]:
-                try:
-                    readers[layer.name].read(call, units_last(output, layer))
-                except NotFinite as problem:
-                    name = needed_images(self.bench).name(batch.ids[problem.row])
-                    raise BadImages(
-                        f"layer {layer.name} gives NaN or infinity for the image {name}; remove the image, or look for "
-                        "broken weights or preprocessing of the network"
-                    ) from None
+                look(layer, call, units_last(output, layer))
 
         pixels = normalise(
             batch.pixels,
@@ -141,5 +151,3 @@ class Scanner:
         # Not inference_mode: a network that keeps a tensor from its forward pass could not be trained afterwards.
         with torch.no_grad():
             self.read.visit(pixels, visit)
-        for reader in readers.values():
-            reader.finish()

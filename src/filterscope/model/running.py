@@ -1,5 +1,6 @@
 """Run somebody's module once, in eval mode and without gradients, and leave it as it was."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -54,6 +55,18 @@ def run_once(module: nn.Module, example: Tensor) -> Any:
         except Exception as error:
             size = " x ".join(str(length) for length in example.shape)
             raise BadModel(f"the network refuses an input of {size}: {one_line(error)}") from error
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A copy that may be changed.
+
+    Raises:
+        BadModel: if it cannot be copied: one line with the reason.
+    """
+    try:
+        return copy.deepcopy(module)
+    except Exception as error:
+        raise BadModel(f"the network cannot be copied: {one_line(error)}") from error
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
