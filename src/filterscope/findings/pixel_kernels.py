@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from filterscope.atlas.records import AnyRecord, EffectiveKernel, Layer
 from filterscope.errors import BadAtlas, BadModel, FilterscopeError, UnknownName
+from filterscope.findings.affine import batch_norm
 from filterscope.images.tensors import per_pixel
 from filterscope.lenses.kernels import kernel_array
 from filterscope.lenses.overlay import averaged, no_larger
@@ -93,7 +93,7 @@ def folded(network: Network, layer: Layer) -> PixelKernels:
     if weights is None:
         raise FilterscopeError(f"layer {layer.name!r} has no weights of its own; {INSTEAD}")
     plain = ungrouped(weights, layer)
-    whole = plain * batch_norm_scale(network.module, layer)[:, None, None, None]
+    whole = plain * batch_norm(network.module, layer)[0][:, None, None, None]
     finite = np.isfinite(whole).all((1, 2, 3))
     if not finite.all():
         unit = f"{layer.name}:{int(np.argmin(finite))}"
@@ -114,19 +114,6 @@ def ungrouped(weights: NDArray[np.float32], layer: Layer) -> NDArray[np.float64]
         first = unit * (channels // inputs) // units * inputs
         full[unit, first : first + inputs] = weights[unit]
     return full
-
-
-def batch_norm_scale(module: nn.Module, layer: Layer) -> NDArray[np.float64]:
-    """By what the batch norm that belongs to a layer multiplies every unit; one where there is none."""
-    names = [layer.observed, layer.observed.rpartition(".")[0]] if layer.observed != layer.name else []
-    for norm in (module.get_submodule(name) for name in names if name):
-        variance = getattr(norm, "running_var", None)
-        if isinstance(variance, Tensor) and len(variance) == layer.channels:
-            gamma = getattr(norm, "weight", None)
-            top = gamma.detach().double() if isinstance(gamma, Tensor) else torch.ones(layer.channels).double()
-            scale = top.cpu() / (variance.detach().double().cpu() + float(getattr(norm, "eps", 1e-5))).sqrt()
-            return np.asarray(scale.numpy())
-    return np.ones(layer.channels)
 
 
 def of_atlas(atlas: Records, layer: str | None = None) -> list[PixelKernels]:
