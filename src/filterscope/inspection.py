@@ -16,6 +16,7 @@ from filterscope.atlas.work import Result, Task
 from filterscope.engines import Engine, LocalEngine
 from filterscope.errors import BadImages, UnknownName
 from filterscope.findings.functions import Functions
+from filterscope.findings.redundancy import Redundancy
 from filterscope.images import ImageSource, open_images
 from filterscope.images.folder import Folder
 from filterscope.lenses import (
@@ -25,6 +26,7 @@ from filterscope.lenses import (
     EffectiveKernels,
     Kernels,
     Lens,
+    Moments,
     Optima,
     Patches,
     Perturbations,
@@ -47,8 +49,13 @@ LENSES: dict[str, type[Lens]] = {
     "optima": Optima,
     "classes": Classes,
     "activations": Activations,
+    "moments": Moments,
+    "redundancy": Redundancy,
 }
 """Every lens by its name, in the order in which they are used."""
+
+DIAGNOSIS = ("moments", "redundancy")
+"""Lenses that are used by `diagnose`, or when they are named."""
 
 BATCH = {"cpu": 32}
 BATCH_ELSEWHERE = 128
@@ -105,7 +112,7 @@ def inspect(
             Without images only the lenses that need none are used.
         out: the folder of the atlas.
         layers: names or patterns (``features.*``) of layers; None: every convolution. Any module can be named.
-        lenses: names or settings of lenses; None: all.
+        lenses: names or settings of lenses; None: all but those of a diagnosis (moments, redundancy).
         engine: where the tasks run; None: in this process.
         batch_size: images at a time; None: chosen for the network's device.
         workers: processes that decode images; None: chosen for the images and this machine.
@@ -212,16 +219,21 @@ class Look:
             yield task
 
 
+def usual(*, with_images: bool) -> list[str]:
+    """The lenses that are used when none is named: all that can be, but those of a diagnosis."""
+    every = [kind() for name, kind in LENSES.items() if name not in DIAGNOSIS]
+    return [lens.name for lens in every if with_images or not lens.needs_images]
+
+
 def choose_lenses(lenses: Sequence[Lens | str] | None, source: ImageSource | None) -> list[Lens]:
-    """The lenses named, with their default settings; None: all that can be used.
+    """The lenses named, with their default settings; None: the usual ones that can be used.
 
     Raises:
         UnknownName: for a name that is no lens.
         BadImages: if a lens that was named needs images and there are none.
     """
     if lenses is None:
-        every = [kind() for kind in LENSES.values()]
-        return [lens for lens in every if source is not None or not lens.needs_images]
+        return [LENSES[name]() for name in usual(with_images=source is not None)]
     chosen = []
     for lens in lenses:
         if isinstance(lens, str):

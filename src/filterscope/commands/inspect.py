@@ -20,7 +20,7 @@ MODEL_HELP = (
 
 LENS_NAMES = (
     "kernels, patches, backprojections, effective_kernels, tuning, perturbations, functions, "
-    "optima, classes, activations"
+    "optima, classes, activations, moments, redundancy"
 )
 
 
@@ -41,7 +41,9 @@ def inspect(
     ] = None,
     lens: Annotated[
         list[str] | None,
-        typer.Option("--lens", help=f"{LENS_NAMES}; may be repeated. Default: all."),
+        typer.Option(
+            "--lens", help=f"{LENS_NAMES}; may be repeated. Default: all but the last two, which belong to a diagnosis."
+        ),
     ] = None,
     patches: Annotated[int, typer.Option(min=1, max=100, help="Strongest patches per unit.")] = 9,
     tile: Annotated[
@@ -163,10 +165,10 @@ def default_atlas(model: str) -> Path:
 
 def chosen(names: list[str] | None, with_images: bool, **settings: dict[str, Any]) -> "list[Lens | str]":
     """The lenses asked for (none: all that can be used) with their settings, each lens' by its name."""
-    from filterscope.inspection import LENSES
+    from filterscope.inspection import LENSES, usual
 
     made = {name: lens(**settings.get(name, {})) for name, lens in LENSES.items()}
-    names = names or [name for name, lens in made.items() if with_images or not lens.needs_images]
+    names = names or usual(with_images=with_images)
     return [made.get(name, name) for name in names]
 
 

@@ -9,6 +9,7 @@ from filterscope.lenses.lens import Stage as Stage
 from filterscope.lenses.lens import Stages as Stages
 from filterscope.lenses.lens import Workbench as Workbench
 from filterscope.lenses.lens import digest as digest
+from filterscope.lenses.moments import Moments as Moments
 from filterscope.lenses.optima import Optima as Optima
 from filterscope.lenses.patches import Patches as Patches
 from filterscope.lenses.perturbations import Perturbations as Perturbations
