@@ -9,10 +9,11 @@ from scipy import ndimage
 from torch import nn
 
 import filterscope as fs
-from filterscope.atlas.records import EffectiveKernel, Layer
+from filterscope.atlas.records import EffectiveKernel
 from filterscope.errors import FilterscopeError
 from filterscope.findings import alignment, clusters
 from filterscope.findings.faces import Faces, with_the_others
+from without_atlas import Kept, effective
 
 GREY, OPPOSED, OTHER = np.ones(3) / np.sqrt(3), np.array([1, -1, 0]) / np.sqrt(2), np.array([1, 1, -2]) / np.sqrt(6)
 SIZE = 7
@@ -343,29 +344,11 @@ def test_zeros_are_not_counted():
     assert {one.shown.unit for one in of(found, "edge").members} == {0, 1, 3, 4, 5}
 
 
-class Kept:
-    """What is asked of an atlas, without one."""
-
-    def __init__(self, *records: EffectiveKernel) -> None:
-        self.kept = records
-
-    def records(self, kind, /, **_where):
-        layer = Layer(
-            "deep", 3, "conv", 2, 8, (3, 3), (1, 1), (1, 1), (1, 1), 1, (8, 8), 1, 1, 1, "deep", None, None, None, True,
-            False,
-        )  # fmt: skip
-        return list(self.kept) if kind is EffectiveKernel else [layer]
-
-
 def test_effective_kernels_have_faces_where_there_is_one_kernel():
-    def effective(unit: int, turn: float, linearity: float) -> EffectiveKernel:
-        weights = GREY[:, None, None] * edge(turn)
-        peak, shape = float(np.abs(weights).max()), weights.shape
-        return EffectiveKernel(
-            "deep", unit, 16, linearity, 0.06, shape[1:], *shape, peak, (weights / peak).astype("<f2").tobytes()
-        )
+    def turned(unit: int, turn: float, linearity: float) -> EffectiveKernel:
+        return effective(unit, GREY[:, None, None] * edge(turn), linearity)
 
-    found = fs.faces(Kept(effective(0, 0, 0.9), effective(1, 70, 0.8), effective(2, 20, 0.1)))
+    found = fs.faces(Kept(turned(0, 0, 0.9), turned(1, 70, 0.8), turned(2, 20, 0.1)))
     assert {one.shown.unit for one in found.faces[0].members} == {0, 1}
     assert found.total == 2
 

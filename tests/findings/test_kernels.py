@@ -9,12 +9,12 @@ from skimage.filters import gabor_kernel
 from torch import nn
 
 import filterscope as fs
-from filterscope.atlas.records import EffectiveKernel, Layer
 from filterscope.errors import BadAtlas, BadModel, FilterscopeError, UnknownName
 from filterscope.findings.kernels import DRAWS, layer_shares
 from filterscope.findings.matching import best, pursue, unit_length
 from filterscope.findings.naming import SHARES, hue_of
 from filterscope.findings.references import references
+from without_atlas import Kept, effective
 
 SOBEL = np.array([[1, 2, 1], [0, 0, 0], [-1, -2, -1]], float)
 SCHARR = np.array([[3, 10, 3], [0, 0, 0], [-3, -10, -3]], float)
@@ -291,28 +291,6 @@ def test_mistakes_are_told():
     broken[2, 0, 0, 0] = np.nan
     with pytest.raises(BadModel, match="0:2"):
         fs.identify_kernels(network(broken))
-
-
-class Kept:
-    """What is asked of an atlas, without one."""
-
-    def __init__(self, *records: EffectiveKernel) -> None:
-        self.kept = records
-
-    def records(self, kind, /, **_where):
-        layer = Layer(
-            "deep", 3, "conv", 2, 8, (3, 3), (1, 1), (1, 1), (1, 1), 1, (8, 8), 1, 1, 1, "deep", None, None, None, True,
-            False,
-        )  # fmt: skip
-        return list(self.kept) if kind is EffectiveKernel else [layer]
-
-
-def effective(unit: int, weights: np.ndarray, linearity: float) -> EffectiveKernel:
-    peak = float(np.abs(weights).max())
-    shape = weights.shape
-    return EffectiveKernel(
-        "deep", unit, 16, linearity, 0.06, shape[1:], *shape, peak, (weights / peak).astype("<f2").tobytes()
-    )
 
 
 def test_effective_kernels_of_an_atlas_are_named_where_one_filter_describes_the_unit():

@@ -15,7 +15,7 @@ from filterscope.images.alterations import (
     windowed,
     without_colour,
 )
-from filterscope.lenses.alterations import Alteration, alterations
+from filterscope.lenses.alteration_series import Alteration, alterations
 
 GREY = 128
 

@@ -15,7 +15,7 @@ from assassin import Assassin, Killed
 from filterscope.atlas.records import Patch, Perturbation, Tuning
 from filterscope.errors import FilterscopeError
 from filterscope.lenses import Patches, Perturbations, Workbench, perturbations
-from filterscope.lenses.alterations import alterations, windows
+from filterscope.lenses.alteration_series import alterations, windows
 from filterscope.lenses.centre import Centre
 from filterscope.lenses.remainders import Heard, remainders
 

@@ -7,7 +7,8 @@ from PIL import Image, ImageDraw
 
 from filterscope.atlas import sheets
 from filterscope.commands.faces import counted, differences
-from filterscope.commands.faces_sheet import INKS, framed, paste_kernel, pictured
+from filterscope.commands.faces_sheet import framed, paste_kernel, pictured
+from filterscope.commands.inks import DARKER
 from filterscope.findings import alignment
 from filterscope.findings.faces import SIDE
 
@@ -59,7 +60,7 @@ def draw_card(sheet: Image.Image, corner: tuple[int, int], one: "Likeness") -> N
     framed(sheet, (left + PICTURE + GAP, top), laid)
     framed(sheet, (left + 2 * (PICTURE + GAP), top), face)
     below = top + PICTURE + 5
-    pen.rectangle((left, below + 3, left + 8, below + 11), fill=INKS[one.shown.function])
+    pen.rectangle((left, below + 3, left + 8, below + 11), fill=DARKER[one.shown.function])
     what = f"{one.shown.unit}  {one.shown.function}"
     pen.text((left + 13, below), what, sheets.INK, sheets.font(12))
     said = f"{one.nearest.name}, " if one.known else f"no face; nearest {one.nearest.name}, "

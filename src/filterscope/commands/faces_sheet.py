@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from filterscope.atlas import sheets
 from filterscope.commands.faces import agreement, common, counted, rest
+from filterscope.commands.inks import DARKER
 from filterscope.findings.faces import FUNCTIONS
 from filterscope.lenses.tiles import colour_kernel, enlarged
 
@@ -29,17 +30,6 @@ CAPTION = 2 * LINE + 8
 BACK = (128, 128, 128)
 """What weighs nothing."""
 PETALS = 12
-
-INKS = {
-    "colour": (204, 100, 160),
-    "edge": (0, 100, 170),
-    "texture": (225, 145, 0),
-    "spot": (0, 145, 105),
-    "smoothing": (110, 185, 232),
-    "identity": (226, 210, 50),
-    "unstructured": (160, 160, 158),
-}
-"""Told apart by people with any of the common colour blindnesses; after Okabe and Ito."""
 
 
 def drawn(found: "Faces") -> Image.Image:
@@ -124,7 +114,7 @@ def draw_group(
     pen = ImageDraw.Draw(sheet)
     left = sheets.MARGIN
     pen.line((left, top + 8, left + wide, top + 8), sheets.LINES)
-    pen.rectangle((left, top + 18, left + 13, top + 31), fill=INKS[name])
+    pen.rectangle((left, top + 18, left + 13, top + 31), fill=DARKER[name])
     pen.text((left + 22, top + 14), name, sheets.INK, sheets.font(18))
     inside = sum(len(face.members) for face in own)
     told = f"{counted(inside + len(alone), 'kernel')}: {rest(inside, len(own), len(alone))}"
@@ -188,7 +178,7 @@ def draw_bars(pen: ImageDraw.ImageDraw, corner: tuple[int, int], face: "Face", f
         if share:
             place = left + number * step
             box = (place, bottom - max(1, round(share / highest * (LINE - 3))), place + max(1, step - 3), bottom)
-            pen.rectangle(box, fill=INKS[face.function])
+            pen.rectangle(box, fill=DARKER[face.function])
 
 
 def shares(face: "Face", found: "Faces") -> list[float]:
@@ -249,7 +239,7 @@ def rose(face: "Face") -> Image.Image:
                 box = (fine / 2 - radius, fine / 2 - radius, fine / 2 + radius, fine / 2 + radius)
                 # Pillow counts clockwise.
                 middle, half = -360 / PETALS * number, 180 / PETALS - 1
-                pen.pieslice(box, middle - half, middle + half, fill=INKS[face.function])
+                pen.pieslice(box, middle - half, middle + half, fill=DARKER[face.function])
     return canvas.resize((SMALL, SMALL), Image.Resampling.LANCZOS)
 
 

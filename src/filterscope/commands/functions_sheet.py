@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw
 
 from filterscope.atlas import sheets
-from filterscope.commands.kernels_sheet import INKS as KERNEL_INKS
+from filterscope.commands.inks import INKS as KERNEL_INKS
 
 if TYPE_CHECKING:
     import pandas

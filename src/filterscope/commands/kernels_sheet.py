@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from filterscope.atlas import sheets
 from filterscope.commands.identify_kernels import detail, fit, shares_of, turned
+from filterscope.commands.inks import INKS
 from filterscope.findings.naming import SHARES
 from filterscope.lenses.tiles import colour_kernel, enlarged
 
@@ -23,17 +24,6 @@ SIDE, GAP, BETWEEN = 84, 6, 22
 """Pixels of a picture at the most, between the two of a card, and between cards."""
 LINE, BAR = 15, 8
 """Height of a line of text, and of the bar of shares."""
-
-INKS = {
-    "colour": (204, 100, 160),
-    "edge": (0, 100, 170),
-    "texture": (225, 145, 0),
-    "spot": (0, 145, 105),
-    "smoothing": (110, 185, 232),
-    "identity": (226, 210, 50),
-    "unstructured": (205, 205, 202),
-}
-"""Told apart by people with any of the common colour blindnesses; after Okabe and Ito."""
 
 
 def drawn(

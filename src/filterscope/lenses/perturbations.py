@@ -15,7 +15,7 @@ from filterscope.errors import BadImages, FilterscopeError
 from filterscope.images import ImageSource, stream
 from filterscope.images.scenes import Scenes
 from filterscope.images.stimuli.canvas import GREY
-from filterscope.lenses.alterations import Alteration, alterations
+from filterscope.lenses.alteration_series import Alteration, alterations
 from filterscope.lenses.centre import Centre
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.pool import SAME, Crop, Strongest, choose, cut, groups, origin, seen

@@ -5,9 +5,9 @@ leaves nine tenths of its response; squares are shuffled and occluded at three s
 between those next to its extent.
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from filterscope.atlas.records import Perturbation
 from filterscope.images.alterations import TILES
-from filterscope.lenses.alterations import CUTS, SCRAMBLES, alterations, blurs, squares, windows
+from filterscope.lenses.alteration_series import CUTS, SCRAMBLES, alterations, blurs, squares, windows
+from filterscope.lenses.packing import packed, unpacked
 
 ENOUGH = 0.9
 """Share of the response that a window as large as the extent leaves."""
@@ -68,24 +69,22 @@ class Heard:
 
     def packed(self) -> bytes:
         """As the bytes of an .npz."""
-        buffer = io.BytesIO()
-        arrays: dict[str, NDArray[np.generic]] = {"pixels": self.pixels}
+        arrays: dict[str, NDArray[Any]] = {"pixels": self.pixels}
         for number, (grey, top, values) in enumerate(zip(self.grey, self.top, self.values, strict=True)):
             arrays |= {f"grey {number}": grey, f"top {number}": top, f"values {number}": np.stack(values)}
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
-        return buffer.getvalue()
+        return packed(arrays)
 
     @classmethod
     def unpacked(cls, data: bytes) -> "Heard":
         """The inverse of :meth:`packed`."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            count = (len(arrays.files) - 1) // 3
-            return cls(
-                arrays["pixels"],
-                [arrays[f"grey {number}"] for number in range(count)],
-                [arrays[f"top {number}"] for number in range(count)],
-                [list(arrays[f"values {number}"]) for number in range(count)],
-            )
+        arrays = unpacked(data)
+        count = (len(arrays) - 1) // 3
+        return cls(
+            arrays["pixels"],
+            [arrays[f"grey {number}"] for number in range(count)],
+            [arrays[f"top {number}"] for number in range(count)],
+            [list(arrays[f"values {number}"]) for number in range(count)],
+        )
 
 
 def remainders(

@@ -1,6 +1,5 @@
 """The lens that shows drawn stimuli to all units at once and keeps their tuning curves."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from filterscope.images.preprocessing import Preprocessing
 from filterscope.images.stimuli import Stimulus, series
 from filterscope.lenses.centre import Centre
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
+from filterscope.lenses.packing import packed, unpacked
 from filterscope.lenses.patches import fields
 from filterscope.lenses.tuning_curves import Curve, Responses, curves
 from filterscope.model import Network
@@ -117,14 +117,7 @@ class ShowStimuli:
                 for parts, values in zip(heard, centre.hear(pixels), strict=True):
                     parts.append(values)
                 bench.tick(len(batch))
-        return Result(partial=packed([np.concatenate(parts) for parts in heard]))
-
-
-def packed(arrays: Sequence[NDArray[np.float32]]) -> bytes:
-    """Arrays as the bytes of an .npz."""
-    buffer = io.BytesIO()
-    np.savez(buffer, *arrays)
-    return buffer.getvalue()
+        return Result(partial=packed({str(number): np.concatenate(parts) for number, parts in enumerate(heard)}))
 
 
 @dataclass(frozen=True)
@@ -136,10 +129,10 @@ class FindCurves:
     def __call__(self, bench: Workbench, before: Sequence[bytes]) -> Result:
         """Records, layer by layer."""
         shown = shown_to(bench.network.preprocessing)
-        parts = [np.load(io.BytesIO(data), allow_pickle=False) for data in before]
+        parts = [unpacked(data) for data in before]
         records: list[Tuning] = []
         for number, layer in enumerate(self.layers):
-            values = np.concatenate([part[f"arr_{number}"] for part in parts])
+            values = np.concatenate([part[str(number)] for part in parts])
             seen = shorter_side(bench.network, layer)
             responses = Responses(shown, values, seen)
             found = list(curves(responses))

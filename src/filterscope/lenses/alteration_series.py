@@ -1,4 +1,4 @@
-"""The alterations that a pool of parts of images is shown in, for units that see so many pixels."""
+"""The series of alterations that a pool of parts of images is shown in, for units that see so many pixels."""
 
 from dataclasses import dataclass
 
