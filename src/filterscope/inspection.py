@@ -35,7 +35,7 @@ from filterscope.lenses import (
     Workbench,
     digest,
 )
-from filterscope.lenses.lens import nothing
+from filterscope.lenses.lens import nothing, unknown
 from filterscope.model import Network, load
 
 LENSES: dict[str, type[Lens]] = {
@@ -153,7 +153,9 @@ def inspect(
         if unfinished:
             run = ledger.begin_run(identity, settings, versions())
             ledger.write(*chosen, *network.graph())
-            look = Look(ledger, engine or LocalEngine(), replace(bench, found=ledger.records), watcher)
+            look = Look(
+                ledger, engine or LocalEngine(), replace(bench, found=ledger.records, settings=ledger.settings), watcher
+            )
             for lens in unfinished:
                 look.through(lens, chosen)
             ledger.finish_run(run, time.monotonic() - begun)
@@ -202,7 +204,8 @@ class Look:
         self.watcher.stage(stage.title, stage.unit, total, sum(task.size for task in done))
         previous = done[-1] if done else None
         folded = self.ledger.partial(previous.digest) if previous else None
-        for task, (result, seconds) in self.engine.run(self.ready(left), TimedWork(replace(self.bench, found=nothing))):
+        work = TimedWork(replace(self.bench, found=nothing, settings=unknown))
+        for task, (result, seconds) in self.engine.run(self.ready(left), work):
             if stage.fold and folded is not None and result.partial is not None:
                 result = replace(result, partial=stage.fold(folded, result.partial))
             over = (previous.digest,) if stage.fold and previous else task.needs

@@ -133,12 +133,14 @@ def test_draws_are_of_the_parts_with_replacement_and_their_mean_is_the_value():
     np.testing.assert_allclose(one.drawn[:, 0, : len(PERTURBED)], one.values[[0] * 200, : len(PERTURBED)], atol=1e-12)
 
 
-def test_the_order_of_records_decides_nothing_but_draws():
-    records = [perturbation(unit, seed=unit) for unit in range(4)]
+def test_the_order_of_units_and_of_their_records_decides_nothing():
+    records = [perturbation(unit, crops=(3, 5, 3, 4)[unit], seed=unit) for unit in range(4)]
     tuned = [one for unit in range(4) for one in curves(unit)]
     one, other = behaviour(4, records, tuned), behaviour(4, records[::-1], tuned[::-1])
     np.testing.assert_array_equal(one.values, other.values)
     np.testing.assert_array_equal(one.fires, other.fires)
-    again = behaviour(4, records, tuned)
-    np.testing.assert_array_equal(one.drawn, again.drawn)
+    np.testing.assert_array_equal(one.drawn, other.drawn)
+    order = [2, 0, 3, 1]
+    moved = behaviour(4, [replace(records[unit], unit=place) for place, unit in enumerate(order)], tuned)
+    np.testing.assert_array_equal(moved.drawn, one.drawn[:, order])
     assert not np.array_equal(one.drawn, behaviour(4, records, tuned, seed=1).drawn)

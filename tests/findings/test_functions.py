@@ -122,7 +122,7 @@ def transformed(how: str) -> Small:
             for one in (module.norm.running_mean, module.norm.running_var):
                 one.copy_(one[order])
         if how == "scaled":
-            factor = torch.tensor([2.0, 0.5, 1.0, 4.0, 2.0])
+            factor = torch.tensor([2.0, 1e-5, 1.0, 1e5, 2.0])
             module.norm.weight.mul_(factor)
             module.norm.bias.mul_(factor)
             module.second.weight.div_(factor[:, None, None])
@@ -137,12 +137,16 @@ def transformed(how: str) -> Small:
 
 @pytest.mark.parametrize(("how", "order"), [("permuted", [3, 0, 4, 2, 1]), ("scaled", None), ("folded", None)])
 def test_what_does_not_change_the_network_changes_no_share(plain, tmp_path, how, order):
-    found = looked(transformed(how), tmp_path / "a", npz(tmp_path)).records(Function)
-    before = plain.records(Function)
+    atlas = looked(transformed(how), tmp_path / "a", npz(tmp_path))
+    found, before = (one.records(Function) for one in (atlas, plain))
     for place, unit in enumerate([*(order or range(5)), 5, 6, 7, 8]):
-        np.testing.assert_allclose(shares(found[place]), shares(before[unit]), atol=1e-5)
+        for ending in ("", "_low", "_high"):
+            np.testing.assert_allclose(shares(found[place], ending), shares(before[unit], ending), atol=1e-5)
         assert found[place].label == before[unit].label
         assert found[place].importance == pytest.approx(before[unit].importance, abs=1e-5)
+    for one, other in zip(atlas.records(LayerFunction), plain.records(LayerFunction), strict=True):
+        for ending in ("", "_low", "_high"):
+            np.testing.assert_allclose(shares(one, ending), shares(other, ending), atol=1e-4)
 
 
 def test_a_run_that_was_killed_and_goes_on_tells_the_same(plain, tmp_path):
@@ -253,6 +257,19 @@ def test_importance_is_the_pre_activation_times_the_gradient_summed_over_images(
     parts = [WeighUnits(layers, some)(Workbench(network)).partial for some in ((0, 3), (5,))]
     for name, values in importances(add(*parts), layers).items():
         np.testing.assert_allclose(values, found[name], atol=1e-9)
+
+
+def test_without_images_units_are_weighed_on_the_scenes_that_perturbations_were_seen_in(tmp_path):
+    network, pool = network_of(Small()), replace(POOL, seed=5)
+    for lens in (pool, QUICK):
+        atlas = fs.inspect(network, None, tmp_path / "a", lenses=[lens])
+    layers, every = tuple(network.layers()), tuple(range(pool.scenes))
+    own, others = (
+        importances(WeighUnits(layers, every, shown)(Workbench(network)).partial, layers) for shown in (pool, POOL)
+    )
+    told = np.array([one.importance for one in atlas.records(Function)])
+    np.testing.assert_allclose(told, np.concatenate([own[layer.name] for layer in layers]), atol=1e-9)
+    assert np.abs(told - np.concatenate([others[layer.name] for layer in layers])).max() > 1e-4
 
 
 class Odd(nn.Module):

@@ -241,6 +241,11 @@ class Ledger:
             )
         return row[2] is not None
 
+    def settings(self, lens: str) -> dict[str, Any]:
+        """What a lens is or was set to here; nothing where it is not used."""
+        row = self.connection.execute("SELECT settings FROM lens WHERE name = ?", (lens,)).fetchone()
+        return dict(json.loads(row[0])) if row else {}
+
     def finish_lens(self, name: str) -> None:
         """Say that a lens is done, and forget its partial results."""
         with self.transaction():

@@ -98,10 +98,11 @@ def behaviour(
         perturbations: the layer's records; none: the statistics of images are missing.
         tuning: the layer's records; none: those of stimuli are missing.
         draws: of the parts of images, for intervals.
-        seed: of these draws.
+        seed: of these draws, which are the same for all units.
         colours: whether the channels are red, green and blue; if not, what `COLOURS` say is missing.
     """
-    dice = np.random.default_rng(seed)
+    # The same numbers for every unit: what is told of it must not depend on its place among the others.
+    dice = np.random.default_rng(seed).random((draws, max((record.crops for record in perturbations), default=0)))
     values = np.full((units, len(STATISTICS)), np.nan)
     drawn = np.full((draws, units, len(STATISTICS)), np.nan)
     best = np.zeros(units)
@@ -111,7 +112,7 @@ def behaviour(
         if record.crops and record.extent is not None:
             kept = record.statistics().astype(np.float64)
             values[record.unit, places] = perturbed(kept[:, None], record)[:, 0]
-            which = dice.integers(0, record.crops, (draws, record.crops))
+            which = (dice[:, : record.crops] * record.crops).astype(int)
             drawn[:, record.unit, places] = perturbed(kept[:, which], record).T
     extents = {record.unit: record.extent for record in perturbations}
     curves: dict[int, dict[str, Tuning]] = {}

@@ -17,7 +17,7 @@ from filterscope.findings.calibration import BAG, FUNCTIONS, NONE, Fit, chosen, 
 from filterscope.findings.importance import WeighUnits, add, importances
 from filterscope.findings.layer_shares import of_layer
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
-from filterscope.lenses.perturbations import Perturbations, images_of
+from filterscope.lenses.perturbations import Perturbations, images_of, used
 
 WEIGHED = 64
 """Images by which units are weighed, spread over all."""
@@ -74,10 +74,11 @@ class Functions:
         Raises:
             FilterscopeError: if neither of the lenses has looked at a layer.
         """
-        facts = (bench.network.digest, images_of(bench, Perturbations()).digest, self, list(layers))
+        shown = used(bench)
+        facts = (bench.network.digest, images_of(bench, shown).digest, self, list(layers))
         images_of_class = counts(bench)
         found = [Evidence.found(bench, layer, images_of_class) for layer in layers]
-        packed = yield Stage("how much units matter", "images", weighing(bench, layers, facts), add)
+        packed = yield Stage("how much units matter", "images", weighing(bench, layers, shown, facts), add)
         weights = importances(packed, layers)
         tasks = []
         for layer, evidence in zip(layers, found, strict=True):
@@ -96,9 +97,9 @@ def counts(bench: Workbench) -> tuple[int, ...]:
     return tuple(found[name] for name in source.labels)
 
 
-def weighing(bench: Workbench, layers: Sequence[Layer], facts: tuple[object, ...]) -> list[Task]:
-    """Images spread over all, some a task."""
-    count = len(images_of(bench, Perturbations()))
+def weighing(bench: Workbench, layers: Sequence[Layer], shown: Perturbations, facts: tuple[object, ...]) -> list[Task]:
+    """Images spread over all, some a task; without images the scenes that perturbations were seen in."""
+    count = len(images_of(bench, shown))
     images = [int(one) for one in np.unique(np.linspace(0, count - 1, min(count, WEIGHED)).round())]
     parts = [tuple(images[first : first + IMAGES_A_TASK]) for first in range(0, len(images), IMAGES_A_TASK)]
     return [
@@ -106,7 +107,7 @@ def weighing(bench: Workbench, layers: Sequence[Layer], facts: tuple[object, ...
             digest("importance", *facts, part),
             Functions.name,
             f"how much units matter, images {part[0]} to {part[-1]}",
-            WeighUnits(tuple(layers), part),
+            WeighUnits(tuple(layers), part, shown),
             len(part),
         )
         for part in parts

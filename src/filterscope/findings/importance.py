@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ class WeighUnits:
 
     layers: tuple[Layer, ...]
     images: tuple[int, ...]
+    shown: Perturbations = field(default_factory=Perturbations)
+    """Where the network has no images, the drawn scenes are those of this lens."""
 
     def __call__(self, bench: Workbench) -> Result:
         """(unit,) of each layer; of no layer where the network's output is not one of classes."""
@@ -38,7 +40,7 @@ class WeighUnits:
             return Result()
         total = [np.zeros(layer.channels) for layer in self.layers]
         batches = stream(
-            images_of(bench, Perturbations()),
+            images_of(bench, self.shown),
             self.images,
             network.preprocessing,
             batch_size=bench.batch_size,

@@ -20,8 +20,12 @@ def of_layer(
     fit: Fit,
     dice: np.random.Generator,
 ) -> Bounds:
-    """The mean over units, and its 90 % interval: units and their parts of images both drawn anew."""
+    """The mean over units, and its 90 % interval: units and their parts of images both drawn anew.
+
+    The order of units decides nothing.
+    """
     live = np.flatnonzero(weights > 0)
+    live = live[np.lexsort(shares[live].T)]
     own = weights[live] / weights[live].sum()
     mean = folded(corrected(own @ shares[live], fit.confusion), fit.classes)
     draws = np.stack(

@@ -30,6 +30,11 @@ def nothing(kind: type[AnyRecord], layer: str, /) -> Sequence[AnyRecord]:
     return ()
 
 
+def unknown(lens: str, /) -> Mapping[str, Any]:
+    """No lens was used before."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Workbench:
     """What a task works on. It travels to every worker once."""
@@ -43,6 +48,8 @@ class Workbench:
     """Called with the amount of work just done, in the unit of ``Task.size``."""
     found: Found = nothing
     """What earlier lenses found, for ``stages`` to hand to its tasks: a task itself finds nothing."""
+    settings: Callable[[str], Mapping[str, Any]] = unknown
+    """What an earlier lens was set to, by its name; nothing where it was not used. For ``stages``, too."""
 
 
 @dataclass(frozen=True)

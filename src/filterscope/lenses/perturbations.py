@@ -1,7 +1,7 @@
 """The lens that takes one thing at a time from what units are most active for, and writes down what is left."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -135,6 +135,12 @@ class Perturbations:
             size=0,
             needs=(task.digest,),
         )
+
+
+def used(bench: Workbench) -> Perturbations:
+    """The lens as it was set when it looked at the network; as it is by itself where it was not used."""
+    known = bench.settings(Perturbations.name)
+    return Perturbations(**{one.name: known[one.name] for one in fields(Perturbations) if one.name in known})
 
 
 def images_of(bench: Workbench, settings: Perturbations) -> ImageSource:

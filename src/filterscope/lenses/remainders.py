@@ -21,8 +21,12 @@ from filterscope.lenses.packing import packed, unpacked
 ENOUGH = 0.9
 """Share of the response that a window as large as the extent leaves."""
 
-ROUNDING = 1e-4
-"""Share of the layer's largest response below which a response is none."""
+NOTHING = 5e-4
+"""Share of the largest change, up or down, that anything made of a unit's pre-activation, below which a response is
+none. It is of the unit alone: that one channel has larger numbers than another says nothing about either."""
+
+ROUNDING = 1e-6
+"""Share of a unit's pre-activation to grey that the arithmetic of a network in float32 may be off by."""
 
 BLURRED = (16, 32, 64)
 """Parts of the extent that standard deviations of blurs are."""
@@ -100,7 +104,9 @@ def remainders(
         own: pixels that the layer's units see.
         largest: the units' largest pre-activations in the images.
     """
-    values = np.maximum(np.stack(heard.values[number]).astype(np.float64), 0)  # (way, unit, rank)
+    changes = np.stack(heard.values[number]).astype(np.float64)  # (way, unit, rank)
+    nothing = np.maximum(NOTHING * np.abs(changes).max((0, 2), initial=0), ROUNDING * np.abs(heard.grey[number]))
+    values = np.maximum(changes, 0)
     base, ways = values[0], alterations(field)
     by_way = dict(zip(ways, values[1:], strict=True))
     diameters = windows(field)
@@ -132,11 +138,9 @@ def remainders(
     kept = np.stack(
         [base, grey, opposed, turned, *shown, *soft, *(one[0] for one in scaled.values()), *tiles]
     )  # (statistic, unit, rank)
-    nothing = ROUNDING * float(values.max(initial=0))
     for unit in range(base.shape[0]):
-        yield told(
-            layer, unit, kept[:, unit], diameters, float(extent[unit]), heard, number, float(largest[unit]), nothing
-        )
+        each = float(extent[unit]), heard, number, float(largest[unit]), float(nothing[unit])
+        yield told(layer, unit, kept[:, unit], diameters, *each)
 
 
 def told(

@@ -32,7 +32,7 @@ SMALL = 64 * 64
 network takes to answer."""
 
 ROUNDING = 1e-5
-"""Share of the largest value of the layer that the arithmetic of a network in float32 may be off by."""
+"""Share of a unit's largest value that the arithmetic of a network in float32 may be off by."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,11 @@ def shorter_side(network: Network, layer: Layer) -> int:
 
 def told(layer: Layer, curve: Curve, responses: Responses, largest: Float[np.ndarray, "unit"]) -> Iterator[Tuning]:
     """A curve of all units as records; ``largest`` is each unit's response to what it likes best."""
-    # What no arithmetic can tell from zero, for each unit.
-    nothing = ROUNDING * max(float(np.abs(responses.grey).max()), float(np.abs(responses.values).max()))
+    # What no arithmetic can tell from zero. By each unit's own numbers: those of other channels may be of other sizes.
+    nothing = ROUNDING * np.maximum(np.abs(responses.grey), np.abs(responses.values).max(0))
     for unit in range(responses.units):
         peak, best, noise = (float(one[unit]) for one in (curve.responses.max(0), largest, responses.noise))
-        state = status(peak, best, noise, nothing)
+        state = status(peak, best, noise, float(nothing[unit]))
         defined = state in ("clear", "weak")
         selectivity = float(curve.selectivity[unit])
         yield Tuning(
