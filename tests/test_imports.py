@@ -93,6 +93,7 @@ def test_every_room_has_its_rule():
         ["report", "--help"],
         ["figure", "--help"],
         ["identify", "--help"],
+        ["ablate", "--help"],
         ["faces", "--help"],
         ["--version"],
     ],

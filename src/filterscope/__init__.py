@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from filterscope.atlas import Atlas as Atlas
     from filterscope.convolution import classic as classic
     from filterscope.errors import FilterscopeError as FilterscopeError
+    from filterscope.findings.ablation import Ablated as Ablated
+    from filterscope.findings.ablation import ablate as ablate
     from filterscope.findings.faces import Faces as Faces
     from filterscope.findings.faces import faces as faces
     from filterscope.findings.faces_file import faces_of as faces_of
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 PUBLIC = {
+    "Ablated": "findings.ablation",
     "ActivationMaps": "lenses.activations",
     "Activations": "lenses",
     "Atlas": "atlas",
@@ -74,6 +77,7 @@ PUBLIC = {
     "Recipe": "ascent",
     "Reconstruction": "lenses.reconstruction",
     "TuningCurves": "lenses",
+    "ablate": "findings.ablation",
     "activations": "lenses.activations",
     "backproject": "lenses.backprojection",
     "class_evidence": "ascent.objectives",
@@ -104,6 +108,7 @@ PUBLIC = {
 """Public name -> where it lives. Fetched on first use: neither help nor reading an atlas waits for torch."""
 
 __all__ = [
+    "Ablated",
     "ActivationMaps",
     "Activations",
     "Atlas",
@@ -124,6 +129,7 @@ __all__ = [
     "Recipe",
     "Reconstruction",
     "TuningCurves",
+    "ablate",
     "activations",
     "backproject",
     "class_evidence",

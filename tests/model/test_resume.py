@@ -107,10 +107,38 @@ def test_a_resumed_run_is_a_whole_one_with_a_hook_bit_for_bit(make, layers):
             plain = hooked(module, layer, images, lambda output: None)
             assert all(torch.equal(a, b) for a, b in zip(tensors_in(run.answer), tensors_in(plain), strict=True))
             for change in (without(0), torch.neg, without(1), torch.neg):
-                pair = run.resume(change), hooked(module, layer, images, change)
+                pair = run.resume({layer: change}), hooked(module, layer, images, change)
                 assert all(torch.equal(a, b) for a, b in zip(*map(tensors_in, pair), strict=True))
             assert not torch.equal(next(tensors_in(pair[0])), next(tensors_in(plain)))
     assert torch.equal(images, before)
+
+
+class Doubling(nn.Module):
+    """What its layers put out is changed in place, and twice is not once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).mul_(2)
+        return self.last(x).sub_(1)
+
+
+def test_several_layers_are_changed_at_once_and_each_alone():
+    module, images = Doubling().eval(), torch.rand(2, 3, 16, 16)
+    only_last = hooked(module, "last", images, without(3))
+    handle = module.first.register_forward_hook(lambda _m, _i, output: -output)
+    both = hooked(module, "last", images, without(3))
+    handle.remove()
+    with resumable(module, "last", "first") as runs:
+        run = runs.record(images)
+        for _ in range(2):
+            assert torch.equal(run.resume({}), run.answer)
+            assert torch.equal(run.resume({"last": without(3)}), only_last)
+            assert torch.equal(run.resume({"first": torch.neg, "last": without(3)}), both)
+        assert run.whole is None
+    assert not torch.equal(only_last, both)
 
 
 def computed(module: nn.Module, layer: str, images: Tensor) -> int:
@@ -118,7 +146,7 @@ def computed(module: nn.Module, layer: str, images: Tensor) -> int:
     with Heavy() as heavy, resumable(module, layer) as runs:
         run = runs.record(images)
         heavy.seen.clear()
-        run.resume(torch.neg)
+        run.resume({layer: torch.neg})
     return heavy.seen["convolution"]
 
 
@@ -142,8 +170,8 @@ def test_the_module_is_as_it_was_also_after_an_exception():
 
     with pytest.raises(ZeroDivisionError), resumable(module, "layer2") as runs:  # noqa: PT012
         run = runs.record(torch.rand(2, 3, 64, 64))
-        run.resume(torch.neg)
-        run.resume(broken)
+        run.resume({"layer2": torch.neg})
+        run.resume({"layer2": broken})
     assert [child.training for child in module.modules()] == modes
     assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
     assert not any(child._forward_hooks or child._forward_pre_hooks for child in module.modules())
@@ -193,9 +221,9 @@ def test_a_network_that_takes_another_way_runs_as_a_whole():
     with resumable(module, "conv") as runs:
         run = runs.record(images)
         assert run.whole is None
-        assert torch.equal(run.resume(torch.zeros_like), hooked(module, "conv", images, torch.zeros_like))
+        assert torch.equal(run.resume({"conv": torch.zeros_like}), hooked(module, "conv", images, torch.zeros_like))
         assert run.whole is not None
-        assert torch.equal(run.resume(torch.neg), hooked(module, "conv", images, torch.neg))
+        assert torch.equal(run.resume({"conv": torch.neg}), hooked(module, "conv", images, torch.neg))
 
 
 @pytest.mark.parametrize("make", [Counting, Outside])
@@ -204,7 +232,7 @@ def test_what_cannot_be_recorded_runs_as_a_whole_with_a_reason(make):
     with resumable(module, "conv") as runs:
         run = runs.record(images)
         assert runs.whole
-        assert torch.allclose(run.resume(torch.neg), hooked(module, "conv", images, torch.neg))
+        assert torch.allclose(run.resume({"conv": torch.neg}), hooked(module, "conv", images, torch.neg))
 
 
 def test_what_is_no_layer_or_does_not_run_is_told():

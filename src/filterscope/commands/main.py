@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from filterscope.commands.ablate import ablate
 from filterscope.commands.activations import activations
 from filterscope.commands.backproject import backproject
 from filterscope.commands.demo import demo
@@ -35,6 +36,7 @@ app.command()(backproject)
 app.command()(reconstruct)
 app.command()(identify)
 app.command()(faces)
+app.command()(ablate)
 app.command()(report)
 app.command()(figure)
 

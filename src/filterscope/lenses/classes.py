@@ -270,10 +270,15 @@ def product(value: Tensor, gradient: Tensor | None) -> Tensor:
 
 
 def class_logits(answer: Tensor) -> Float[Tensor, "class"]:
-    """The logits in a network's answer to one image, in float64: maps are averaged; of a softmax the logarithm."""
-    answer = (answer.flatten(2).mean(2) if answer.ndim > 2 else answer).to("cpu", torch.float64)
-    logits: Tensor = (answer.clamp_min(1e-30).log() if is_distribution(answer) else answer)[0]
+    """The logits in a network's answer to one image, see :func:`every_logit`."""
+    logits: Tensor = every_logit(answer)[0]
     return logits
+
+
+def every_logit(answer: Tensor) -> Float[Tensor, "image class"]:
+    """The logits in a network's answer, in float64: maps are averaged; of a softmax the logarithm."""
+    answer = (answer.flatten(2).mean(2) if answer.ndim > 2 else answer).to("cpu", torch.float64)
+    return answer.clamp_min(1e-30).log() if is_distribution(answer) else answer
 
 
 def summed(products: Sequence[Tensor], layer: Layer) -> Float[np.ndarray, "unit"]:

@@ -7,7 +7,7 @@ it was, and else memory that nobody reads. So the network need not be a chain: s
 functional calls and changes in place are as ever, and what runs beside the layer is not computed again either.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,9 @@ from filterscope.model.running import buffers_kept, evaluating, module_named, te
 Change = Callable[[Tensor], Tensor]
 """Gives what a layer puts out instead of a tensor; the tensor itself must stay as it is."""
 
+Changes = Mapping[str, Change]
+"""By the layer's name; what is not named stays as it is."""
+
 CHECKED = 2
 """Images on which a resumed run is held against a whole one, before anything is resumed."""
 
@@ -31,7 +34,7 @@ TOLERANCE = 1e-5
 
 
 @contextmanager
-def resumable(module: nn.Module, name: str) -> Iterator["Resumable"]:
+def resumable(module: nn.Module, *names: str) -> Iterator["Resumable"]:
     """Open ``module`` for resumed runs: ``with resumable(module, "features.3") as runs: run = runs.record(images)``.
 
     Inside the block the module is in eval mode; after it, also after an exception, hooks, modes and buffers are as they
@@ -39,15 +42,17 @@ def resumable(module: nn.Module, name: str) -> Iterator["Resumable"]:
 
     Args:
         module: the network; its parameters, buffers and their flags are not touched.
-        name: the layer's dotted name; of a module that is called more often, every call is changed.
+        names: the layers' dotted names; runs are resumed at the first that runs. Of a module that is called more
+            often, every call is changed.
     Raises:
         UnknownName: if there is no such module.
     """
     with ExitStack() as undo:
-        runs = Resumable(module, name)
+        runs = Resumable(module, names)
         undo.enter_context(evaluating(module))
         undo.enter_context(buffers_kept(module))
-        undo.callback(module_named(module, name).register_forward_hook(runs._hook).remove)
+        for name in dict.fromkeys(names):
+            undo.callback(module_named(module, name).register_forward_hook(runs._hook(name)).remove)
         yield runs
 
 
@@ -57,13 +62,13 @@ class Resumable:
     The first record makes some passes of two images more, to see that a resumed run is what a whole one is.
     """
 
-    def __init__(self, module: nn.Module, name: str) -> None:
+    def __init__(self, module: nn.Module, names: tuple[str, ...]) -> None:
         self.module = module
-        self.name = name
+        self.names = names
         self.whole: str | None = None
         self._checked = False
-        self._on_output: Change | None = None
-        self._outputs = 0
+        self._changes: Changes | None = None
+        self._seen: set[str] = set()
 
     def record(self, images: Tensor) -> "Recording":
         """Run the network on ``images`` and keep what resumed runs need.
@@ -80,19 +85,19 @@ class Resumable:
 
     def _record(self, images: Tensor) -> "Recording":
         if self.whole is not None:
-            return Recording(self, images, self.run(images, lambda output: output), None)
+            return Recording(self, images, self.run(images, {}), None)
         recorder = _Recorder()
         given = recorder.begin(images.clone())
-        with torch.no_grad(), self._changing(recorder.observe), recorder:
+        with torch.no_grad(), self._changing(dict.fromkeys(self.names, recorder.observe)), recorder:
             answer = self.module(given)
         recorder.end(answer)
         if recorder.refusal is not None:
             self.whole = recorder.refusal
         return Recording(self, images, answer, None if self.whole else recorder)
 
-    def run(self, images: Tensor, change: Change) -> Any:
-        """Give the network's answer in a whole forward pass, the layer's output changed."""
-        with torch.no_grad(), self._changing(change):
+    def run(self, images: Tensor, changes: Changes) -> Any:
+        """Give the network's answer in a whole forward pass with the layers' outputs changed."""
+        with torch.no_grad(), self._changing(changes):
             return self.module(images.clone())
 
     def _difference(self, images: Tensor) -> str | None:
@@ -101,32 +106,38 @@ class Resumable:
         if self.whole is not None:
             return self.whole
         for change in (_halved, _shifted):
-            resumed = run.resume(change)
+            changes = dict.fromkeys(self.names, change)
+            resumed = run.resume(changes)
             if run.whole is not None:
                 return run.whole
-            if not _alike(resumed, self.run(images, change)):
+            if not _alike(resumed, self.run(images, changes)):
                 return "a resumed run is not what a whole one is"
         return None
 
     @contextmanager
-    def _changing(self, change: Change) -> Iterator[None]:
-        self._on_output, self._outputs = change, 0
+    def _changing(self, changes: Changes) -> Iterator[None]:
+        self._changes, self._seen = changes, set()
         try:
             yield
         finally:
-            self._on_output = None
-        if not self._outputs:
-            raise BadModel(f"layer {self.name!r} does not run when the network does; choose one that does")
+            self._changes = None
+        if silent := [name for name in self.names if name not in self._seen]:
+            raise BadModel(f"layer {silent[0]!r} does not run when the network does; choose one that does")
 
-    def _hook(self, _module: nn.Module, _inputs: Any, output: Any) -> Any:
-        if self._on_output is None:
-            return None
-        tensor = next(tensors_in(output), None)
-        if tensor is None:
-            raise BadModel(f"layer {self.name!r} gives no tensor but {type(output).__name__}; choose one that does")
-        self._outputs += 1
-        with _disable_current_modes():
-            return _with(output, tensor, self._on_output(tensor))
+    def _hook(self, name: str) -> Callable[[nn.Module, Any, Any], Any]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+            if self._changes is None:
+                return None
+            self._seen.add(name)
+            tensor = next(tensors_in(output), None)
+            if tensor is None:
+                raise BadModel(f"layer {name!r} gives no tensor but {type(output).__name__}; choose one that does")
+            if name not in self._changes:
+                return None
+            with _disable_current_modes():
+                return _with(output, tensor, self._changes[name](tensor))
+
+        return hook
 
 
 class Recording:
@@ -147,24 +158,27 @@ class Recording:
         """Why resumed runs are whole ones; None: they are not."""
         return None if self._steps is not None else self._runs.whole or "an operation came that was not recorded"
 
-    def resume(self, change: Change) -> Any:
-        """Give the answer to the same images with the layer's output changed.
+    def resume(self, changes: Changes) -> Any:
+        """Give the answer to the same images with the layers' outputs changed.
 
         A network that then takes another way (its code looks at values) runs as a whole, now and later.
 
         Args:
-            change: is given what the layer put out, at every call, and gives what it puts out instead: a new tensor.
+            changes: by layer; each is given what the layer put out, at every call, and gives what it puts out instead:
+                a new tensor.
         """
         if self._steps is None or self._input is None:
-            return self._runs.run(self.images, change)
+            return self._runs.run(self.images, changes)
+        # What stays as it is was recorded as a copy, too: what comes next may change it in place.
+        changes = {**dict.fromkeys(self._runs.names, torch.clone), **changes}
         player, given = _Player(self._steps), self._input.give()
         try:
-            with torch.no_grad(), self._runs._changing(change), player:
+            with torch.no_grad(), self._runs._changing(changes), player:
                 answer = self._runs.module(given)
             player.end()
         except _Diverged:
             self._steps = None
-            return self._runs.run(self.images, change)
+            return self._runs.run(self.images, changes)
         return answer
 
 

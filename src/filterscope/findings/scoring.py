@@ -1,0 +1,100 @@
+"""What a network answers to labelled images, image by image: its class, the loss, the margin of the right class."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from filterscope.errors import BadModel
+from filterscope.images import ImageSource
+from filterscope.lenses.classes import every_logit
+from filterscope.model.running import tensors_in
+
+NONE = -1
+"""The class of an image that has none, or one that the network does not know."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Answers, image by image; in more axes where there are several answers to an image. The last axis is images.
+
+    Attributes:
+        answer: the class with the highest score.
+        loss: cross entropy of the right class in nats; NaN where there is none.
+        margin: score of the right class less the highest other; NaN where there is none.
+    """
+
+    answer: NDArray[np.int32]
+    loss: NDArray[np.float32]
+    margin: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, answer: Any, labels: NDArray[np.int64]) -> "Scores":
+        """Score a network's answer to some images; of maps the mean, of a softmax the logarithm counts.
+
+        Args:
+            answer: what the module gave.
+            labels: (image), the right class's number; -1: none.
+        Raises:
+            BadModel: if the answer has no class scores.
+        """
+        tensor = next(tensors_in(answer), None)
+        if tensor is None or tensor.ndim < 2 or tensor.shape[1] < 2 or len(tensor) != len(labels):
+            raise BadModel(
+                "the network's answer holds no class scores: there is nothing that a change could be told by"
+            )
+        logits = every_logit(tensor.detach())
+        right = torch.from_numpy(labels).clamp_min(0)[:, None]
+        known = torch.from_numpy(labels >= 0)
+        score = logits.gather(1, right)[:, 0]
+        loss = logits.logsumexp(1) - score
+        others = logits.scatter(1, right, -torch.inf).amax(1)
+        return cls(
+            logits.argmax(1).to(torch.int32).numpy(),
+            torch.where(known, loss, torch.nan).float().numpy(),
+            torch.where(known, score - others, torch.nan).float().numpy(),
+        )
+
+    @classmethod
+    def joined(cls, parts: "list[Scores]") -> "Scores":
+        """Put those of several batches in a row."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts], -1) for name in cls.__annotations__))
+
+    @classmethod
+    def stacked(cls, parts: "list[Scores]") -> "Scores":
+        """Put those of several answers to the same images under each other."""
+        return cls(*(np.stack([getattr(part, name) for part in parts]) for name in cls.__annotations__))
+
+    def __getitem__(self, place: Any) -> "Scores":
+        return Scores(self.answer[place], self.loss[place], self.margin[place])
+
+
+def class_numbers(source: ImageSource, classes: tuple[str, ...], count: int | None = None) -> NDArray[np.int64]:
+    """The number of every image's class among the network's, -1 where it has none of them.
+
+    A label is a class's name, a name with its number behind it where two classes bear one (``crane (134)``), or, where
+    the classes have no names, the number itself.
+
+    Args:
+        source: the images.
+        classes: the names that the network's outputs have; empty: none.
+        count: how many outputs there are, where it is known: a larger number is none of them.
+    """
+    numbers = {name: _number(name, classes) for name in source.labels}
+    most = count if count is not None else max(len(classes), 1 + max(numbers.values(), default=NONE))
+    found = [numbers.get(source.label(image) or "", NONE) for image in range(len(source))]
+    return np.array([number if number < most else NONE for number in found], np.int64)
+
+
+def _number(label: str, classes: tuple[str, ...]) -> int:
+    if not classes:
+        return int(label) if label.isdecimal() else NONE
+    if label in classes:
+        return classes.index(label)
+    written = re.fullmatch(r"(.*) \((\d+)\)", label)
+    if written and int(written[2]) < len(classes) and classes[int(written[2])] == written[1]:
+        return int(written[2])
+    return NONE
