@@ -20,16 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"errors", "atlas.records", "images", "demo"},
     "ascent": {"errors", "atlas.records", "images", "model"},
     "lenses": {"errors", "atlas.records", "atlas.diagnosis", "atlas.work", "images", "model", "ascent"},
-    "findings": {
-        "errors",
-        "atlas.records",
-        "atlas.diagnosis",
-        "atlas.work",
-        "images",
-        "model",
-        "lenses",
-        "convolution",
-    },
+    "findings": {"errors", "atlas.records", "atlas.diagnosis", "atlas.work", "images", "model", "lenses", "convolution"},
     "inspection": {"errors", "atlas", "images", "model", "lenses", "findings", "engines"},
     "commands": {
         "errors",

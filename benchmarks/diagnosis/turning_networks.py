@@ -1,4 +1,4 @@
-"""Networks with turned copies that are known: stacks that commute with quarter turns and mirrors, and planted kernels."""
+"""Networks whose turned copies are known: stacks that commute with quarter turns and mirrors, and planted kernels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,17 +83,17 @@ def equivariant(seed: int, *, first: int = 3, second: int = 5, side: int = 32) -
     weights *= dice.random(weights.shape[:3])[..., None, None] < 0.25
     upper = np.empty((second, len(GROUP), first, len(GROUP), 3, 3))
     for number, element in enumerate(GROUP):
-        for place, one in enumerate(GROUP):
-            source = GROUP.index(after(one, inverse(element)))
+        for place, below in enumerate(GROUP):
+            source = GROUP.index(after(below, inverse(element)))
             upper[:, number, :, place] = moved(weights[:, :, source], element)
     orders = [dice.permutation(count * len(GROUP)) for count in (first, second)]
     one = lower.reshape(-1, 3, 7, 7)[orders[0]]
     two = upper.reshape(second * len(GROUP), first * len(GROUP), 3, 3)[orders[1]][:, orders[0]]
-    module = nn.Sequential(nn.Conv2d(3, len(one), 7), nn.ReLU(), nn.Conv2d(len(one), len(two), 3), nn.ReLU())
+    layers = nn.Conv2d(3, len(one), 7, bias=False), nn.Conv2d(len(one), len(two), 3, bias=False)
     with torch.no_grad():
-        for layer, values in ((module[0], one), (module[2], two)):
+        for layer, values in zip(layers, (one, two), strict=True):
             layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(values)))
-            layer.bias.zero_()
+    module = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU())
     truths = [*truths_of("0", first, orders[0]), *truths_of("2", second, orders[1])]
     network = Network(module.eval(), Preprocessing((side, side), MEAN, STD), name=f"equivariant {seed}")
     return network, truths

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,7 +15,6 @@ from filterscope.errors import FilterscopeError
 from filterscope.findings import kernel_families, response_families
 from filterscope.findings.links import Family, Link, families
 from filterscope.findings.pixel_kernels import folded, sees_pixels
-from filterscope.findings.turned_parts import STEP, TURNS, Heard, hear_turned, turning_canvas, wide, with_margin
 from filterscope.images import stream
 from filterscope.lenses.centre import Centre
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
@@ -33,6 +32,7 @@ from filterscope.lenses.perturbations import (
 from filterscope.lenses.pool import SAME, Crop, choose, groups, seen
 from filterscope.lenses.scan import ScanChunk, chunks
 from filterscope.lenses.statistics import fold, unpack
+from filterscope.lenses.turned_parts import STEP, TURNS, Heard, hear_turned, turning_canvas, wide, with_margin
 from filterscope.model import Network
 
 FAMILY, INVARIANT, FAMILIES = "family", "rotation-invariant", "families"
@@ -217,7 +217,7 @@ class ShowTurned:
         """The responses of all layers."""
         with Centre(bench, self.layers, self.size) as centre:
             heard = hear_turned(centre, self.cut(bench), self.size, self.field)
-        arrays: dict[str, NDArray[np.generic]] = {}
+        arrays: dict[str, NDArray[Any]] = {}
         for number, one in enumerate(heard):
             arrays |= one.packed(number)
         return Result(partial=packed(arrays))
@@ -332,7 +332,7 @@ def records(layer: str, units: int, links: Sequence[Link], how: How) -> Iterator
         None,
         None,
         f"{inside} of {units} units are in {len(found)} families of shifted, mirrored or turned copies{largest}; "
-        f"{how.measured}; {how.tested}. Turned copies see other orientations: they are no waste. A family would be none "
+        f"{how.measured}; {how.tested}. Turned copies see other orientations: no waste. A family would be none "
         f"if {how.overturned}",
     )
 

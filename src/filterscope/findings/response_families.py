@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from filterscope.findings.discoveries import discoveries, tail_p
 from filterscope.findings.links import MIRRORED, ROTATED, Link
-from filterscope.findings.turned_parts import STEP, TURNS
+from filterscope.lenses.turned_parts import STEP, TURNS
 
 STRONGEST = 9
 """Parts that count as a unit's own."""
@@ -83,7 +83,7 @@ class Curves:
     @property
     def invariant(self) -> Bool[np.ndarray, "unit"]:
         """Which see no turn."""
-        return np.nan_to_num(self.flat) >= INVARIANT
+        return np.asarray(np.nan_to_num(self.flat) >= INVARIANT)
 
 
 def curves_of(heard: Heard, largest: Float[np.ndarray, "unit"], grey: Float[np.ndarray, "unit"]) -> Curves:

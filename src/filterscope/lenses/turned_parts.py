@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -139,14 +140,14 @@ class Heard:
     values: Float[np.ndarray, "two part turn unit"]
     grey: Float[np.ndarray, "unit"]
 
-    def packed(self, number: int) -> dict[str, NDArray[np.generic]]:
+    def packed(self, number: int) -> dict[str, NDArray[Any]]:
         """As arrays by name, in half the bytes: each unit in shares of its largest."""
         scale = np.abs(self.values).max((0, 1, 2), initial=0)
         shares = self.values / np.where(scale > 0, scale, 1)
         return {f"values {number}": shares.astype(np.float16), f"scale {number}": scale, f"grey {number}": self.grey}
 
     @classmethod
-    def unpacked(cls, some: Sequence[Mapping[str, NDArray[np.generic]]], number: int) -> "Heard":
+    def unpacked(cls, some: Sequence[Mapping[str, NDArray[Any]]], number: int) -> "Heard":
         """Of several arrays of parts, one after the other."""
         values = [one[f"values {number}"].astype(np.float32) * one[f"scale {number}"] for one in some]
         return cls(np.concatenate(values, 1), np.asarray(some[0][f"grey {number}"], np.float32))
