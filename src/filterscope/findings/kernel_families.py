@@ -38,8 +38,9 @@ FAINT = 1e-3
 OVERLAP = 0.5
 """Share of both kernels' energy that must lie where a shifted one still covers the other."""
 
-DRAWS = 60
-"""Times that all kernels are shuffled: three times what the smallest p-value of a single pair needs."""
+DRAWS, DRAWS_OF_LARGE = 60, 15
+"""Times that all kernels are shuffled. A small one has few arrangements, and chance comes near to 1: only counting
+tells how often. Of a large one it stays far below, and a tail tells enough; turning those takes longer."""
 
 MOST_CHANCE = 2_000_000
 """Pairs of shuffled kernels, at the most."""
@@ -225,7 +226,8 @@ def by_chance(
     dice = np.random.default_rng(seed)
     count, channels, height, width = own.shape
     rows, columns = np.triu_indices(count, 1)
-    draws = max(2, min(DRAWS, MOST_CHANCE // len(rows)))
+    wanted = DRAWS if min(height, width) < LARGE else DRAWS_OF_LARGE
+    draws = max(2, min(wanted, MOST_CHANCE // len(rows)))
     moved, turned = [], []
     for _ in range(draws):
         order = dice.random((count, 1, height * width)).argsort(2)

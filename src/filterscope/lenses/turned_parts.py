@@ -104,7 +104,8 @@ def resampled(
         top, left = (height - size[0]) // 2, (width - size[1]) // 2
         return parts[:, top : top + size[0], left : left + size[1]]
     grid = torch.from_numpy(np.stack([from_right / (width / 2), from_down / (height / 2)], -1).astype(np.float32))
-    given = torch.from_numpy(np.ascontiguousarray(parts)).permute(0, 3, 1, 2).float()
+    # A read-only array is no memory that torch can share.
+    given = torch.from_numpy(np.require(parts, requirements=["C", "W"])).permute(0, 3, 1, 2).float()
     found = torch.nn.functional.grid_sample(
         given,
         grid.expand(len(parts), -1, -1, -1),
