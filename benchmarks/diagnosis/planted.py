@@ -300,7 +300,7 @@ def fires(to: Patient, where: str, unit: int) -> bool:
         if float(value.detach().max()) > 0:
             return True
         climb.zero_grad()
-        (-value.sum()).backward()
+        (-value.sum()).backward()  # type: ignore[no-untyped-call]  # PyTorch has no types here
         climb.step()
     return False
 

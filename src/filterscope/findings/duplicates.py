@@ -52,10 +52,11 @@ class Repetition:
         return sum(one.kind in MERGEABLE for one in self.findings)
 
 
-def by_weights(layer: str, units: Affine, *, homogeneous: bool) -> Repetition:
+def by_weights(layer: str, units: Affine, silent: NDArray[np.bool_], *, homogeneous: bool) -> Repetition:
     """Equal, scaled and opposite units, and exact combinations, by weights and bias with batch norm folded in.
 
     Args:
+        silent: units that are dead or constant: these have names of their own, and are not compared.
         homogeneous: whether a positive factor passes through what reads the layer; scaled units are told only then.
     """
     vectors, groups = units.vectors(), units.group_of()
@@ -63,7 +64,7 @@ def by_weights(layer: str, units: Affine, *, homogeneous: bool) -> Repetition:
     relations: list[Relation] = []
     findings: list[Finding] = []
     for group in np.unique(groups):
-        members = np.flatnonzero((groups == group) & (size > 0))
+        members = np.flatnonzero((groups == group) & (size > 0) & ~silent)
         directions = vectors[members] / size[members, None]
         first, opposite = representatives(directions)
         for place, unit in enumerate(members.tolist()):
@@ -79,7 +80,9 @@ def by_weights(layer: str, units: Affine, *, homogeneous: bool) -> Repetition:
                 scale = -float(size[unit] / size[other])
                 relations.append(Relation(layer, unit, ANTIPHASE, other, -1.0, scale))
                 findings.append(opposite_of(layer, unit, other, scale))
-        kept = np.flatnonzero(first == np.arange(len(members)))
+        # One of each set of copies and opposites: these have names of their own.
+        places = np.arange(len(members))
+        kept = np.flatnonzero((first == places) & ((opposite < 0) | (opposite > places)))
         relations += exact_combinations(layer, members[kept], directions[kept], size[members[kept]])
     findings += combined(layer, relations)
     return Repetition(tuple(relations), tuple(findings))

@@ -76,15 +76,15 @@ class JudgeLayer:
         findings: list[Finding] = silence(layer, self.standing, self.seen, self.optima, classes_of(bench))
         relations: list[Relation] = []
         units = affine(bench.network, layer)
+        silent = self.standing.dead | self.standing.fixed
         if units is not None:
-            told = by_weights(name, units, homogeneous=self.standing.homogeneous)
+            told = by_weights(name, units, silent, homogeneous=self.standing.homogeneous)
             findings += told.findings
             relations += told.relations
         if self.moment is not None:
             repeated = np.zeros(layer.channels, bool)
             repeated[[one.unit for one in findings if one.kind in MERGEABLE]] = True
-            silent = self.standing.dead | self.standing.silent | self.standing.fixed
-            told = by_responses(self.moment, silent, repeated)
+            told = by_responses(self.moment, silent | self.standing.silent, repeated)
             findings += told.findings
             relations += told.relations
         bench.tick(layer.channels)
