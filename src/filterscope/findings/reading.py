@@ -29,6 +29,10 @@ class Reading:
     batch_size: int = 16
     workers: int = 0
 
+    def __post_init__(self) -> None:
+        # Now: later there may be hooks on the network, which must not see this pass.
+        _ = self.order
+
     @cached_property
     def order(self) -> torch.memory_format:
         """Channels last, which halves the time of convolutions on a CPU, unless the network's code cannot take it."""
