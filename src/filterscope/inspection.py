@@ -33,7 +33,7 @@ from filterscope.lenses import (
     Workbench,
     digest,
 )
-from filterscope.lenses.lens import nothing
+from filterscope.lenses.lens import nothing, settings_of
 from filterscope.model import Network, load
 
 LENSES: dict[str, type[Lens]] = {
@@ -137,7 +137,9 @@ def inspect(
         watcher.advance,
     )
     with open_ledger(Path(out), identity, force=force) as ledger:
-        settings = {lens.name: {**vars(lens), "layers": [layer.name for layer in chosen]} for lens in chosen_lenses}
+        settings = {
+            lens.name: {**settings_of(lens), "layers": [layer.name for layer in chosen]} for lens in chosen_lenses
+        }
         unfinished = [
             lens
             for lens in chosen_lenses
