@@ -78,10 +78,12 @@ def of_network(kind: str, number: Interval | float, evidence: str) -> Finding:
 def impostors(measured: Measured, tolerance: float) -> Iterator[Finding | None]:
     """What passes for overfitting, or hides it."""
     yield twins(measured)
-    yield shifted(measured)
+    yield (found_shift := shifted(measured))
     yield from classes(measured)
     yield wrong(measured, kinds.WRONG_IN_TRAINING, measured.wrong_training, "training")
-    yield wrong(measured, kinds.WRONG_IN_VALIDATION, measured.wrong_validation, "validation")
+    # Of pictures that are made otherwise the network may be wrong, rather than their labels.
+    if found_shift is None:
+        yield wrong(measured, kinds.WRONG_IN_VALIDATION, measured.wrong_validation, "validation")
     yield norms(measured)
     yield too_small(measured, tolerance)
 
@@ -183,7 +185,7 @@ def norms(measured: Measured) -> Finding | None:
     return of_network(
         kinds.NORMS,
         one.better,
-        f"with the statistics of batches in the place of running ones the accuracy on {len(one.rows)} validation "
+        f"with the statistics of batches in the place of running ones the accuracy on {len(one.rows)} training "
         f"images rises by {percent(one.better)}; running means are off most in {far.name}, by {far.shift:.1f} "
         f"standard deviations (deviations by a factor of {far.factor:.2g}).{gap} Overturned if it does not rise "
         "after running statistics are recalibrated on training images.",

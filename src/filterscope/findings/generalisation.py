@@ -243,8 +243,7 @@ class Looked:
         both = None if ours is None or theirs is None else (ours, theirs)
         apart = None if both is None else gap(*both, seed=self.how.seed)
         pairs = twins(self.training, self.validation)
-        temperature = apart.temperature if apart else 1.0
-        found = norms(self.network, self.sets[1], self.validation.ids, self.validation.labels, self.validation.logits)
+        found = norms(self.network, self.sets[0], self.training.ids, self.training.labels, self.training.logits)
         probes = () if both is None else probe_gaps(self.training, self.validation, self.names)
         opened = opens(probes)
         counts = [self.counts(number) for number in (0, 1)]
@@ -262,8 +261,8 @@ class Looked:
             twins=pairs,
             shift=shift(self.training, self.validation, self.how.seed),
             balance=balance(*counts),
-            wrong_training=self.wrong(self.training, ours, temperature),
-            wrong_validation=self.wrong(self.validation, theirs, temperature),
+            wrong_training=self.wrong(self.training, ours),
+            wrong_validation=self.wrong(self.validation, theirs),
             norms=found,
             probes=probes,
             opens=opened,
@@ -302,17 +301,17 @@ class Looked:
         """The gap with the statistics of batches, where these are better."""
         if found is None or found.better is None or found.better.low <= NORM_GAIN:
             return None
-        seen = self.training
-        other = norms(self.network, self.sets[0], seen.ids, seen.labels, seen.logits)
+        seen = self.validation
+        other = norms(self.network, self.sets[1], seen.ids, seen.labels, seen.logits)
         if other is None:
             return None
-        return accuracy_gap(in_mode(other, seen), in_mode(found, self.validation))
+        return accuracy_gap(in_mode(found, self.training), in_mode(other, seen))
 
-    def wrong(self, seen: Answers, scored: Scored | None, temperature: float) -> WrongLabels | None:
+    def wrong(self, seen: Answers, scored: Scored | None) -> WrongLabels | None:
         """Images of a set with a wrong label; neighbours are training images."""
         if scored is None or not self.training.labelled.any():
             return None
-        return wrong_labels(seen, self.training, scored.cooled(temperature))
+        return wrong_labels(seen, self.training, scored)
 
     def worst(self, scored: Scored) -> tuple[int, ...]:
         """Numbers of the validation images of the largest loss."""
@@ -355,8 +354,8 @@ class Looked:
             found.append(f"a shift between the sets: one of them has {seen_least} images, {FEWEST} are needed")
         if len(self.training.ids) < FEWEST_FOR_SINGLE:
             found.append(f"filters that fire for single images: {FEWEST_FOR_SINGLE} training images are needed")
-        if norms_of(self.network.module) and norms_left_out(self.validation):
-            found.append("batch norm: a batch needs more validation images")
+        if norms_of(self.network.module) and norms_left_out(self.training):
+            found.append("batch norm: a batch needs more training images")
         return found
 
 

@@ -14,8 +14,8 @@ NEIGHBOURS = 10
 AGREE = 0.6
 """Share of the neighbours that have the class that the network names."""
 
-SURE = 0.8
-"""Confidence of the network in it, at the temperature that fits the set."""
+SURE = 0.9
+"""Confidence of the network in it, as it says itself: a temperature that was fitted to wrong labels hides them."""
 
 FEW = 0.1
 """Share of the neighbours that may have the given label."""
@@ -55,7 +55,7 @@ def wrong_labels(seen: Answers, reference: Answers, scored: Scored) -> WrongLabe
     Args:
         seen: the set that is looked at; only its labelled images are.
         reference: where neighbours are sought; the image itself is none.
-        scored: the labelled images of ``seen``, at the temperature that fits.
+        scored: the labelled images of ``seen``.
     Source: after Northcutt, Jiang, Chuang (2021), Confident learning, doi:10.1613/jair.1.12125 (disagreement with
         confidence); Wilson (1972), doi:10.1109/TSMC.1972.4309137 (neighbours).
     """
