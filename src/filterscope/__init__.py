@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from filterscope.findings.faces import faces as faces
     from filterscope.findings.faces_file import faces_of as faces_of
     from filterscope.findings.functions import Functions as Functions
+    from filterscope.findings.generalisation import Generalisation as Generalisation
+    from filterscope.findings.generalisation import generalisation as generalisation
+    from filterscope.findings.generalised import Generalised as Generalised
     from filterscope.findings.kernels import identify_kernels as identify_kernels
     from filterscope.images import open_images as open_images
     from filterscope.images.preprocessing import Preprocessing as Preprocessing
@@ -65,6 +68,8 @@ PUBLIC = {
     "Faces": "findings.faces",
     "FilterscopeError": "errors",
     "Functions": "findings.functions",
+    "Generalisation": "findings.generalisation",
+    "Generalised": "findings.generalised",
     "Kernels": "lenses",
     "Network": "model",
     "Objective": "ascent",
@@ -89,6 +94,7 @@ PUBLIC = {
     "faces": "findings.faces",
     "faces_of": "findings.faces_file",
     "figure": "report.figure",
+    "generalisation": "findings.generalisation",
     "identify_kernels": "findings.kernels",
     "inspect": "inspection",
     "likeness": "ascent.objectives",
@@ -117,6 +123,8 @@ __all__ = [
     "Faces",
     "FilterscopeError",
     "Functions",
+    "Generalisation",
+    "Generalised",
     "Kernels",
     "Network",
     "Objective",
@@ -141,6 +149,7 @@ __all__ = [
     "faces",
     "faces_of",
     "figure",
+    "generalisation",
     "identify_kernels",
     "inspect",
     "likeness",

@@ -15,7 +15,10 @@ from filterscope.atlas.records import Layer
 from filterscope.atlas.work import Result, Task
 from filterscope.engines import Engine, LocalEngine
 from filterscope.errors import BadImages, UnknownName
+from filterscope.findings.capacity import Capacity
+from filterscope.findings.families import Families
 from filterscope.findings.functions import Functions
+from filterscope.findings.generalisation import Generalisation
 from filterscope.findings.redundancy import Redundancy
 from filterscope.images import ImageSource, open_images
 from filterscope.images.folder import Folder
@@ -35,7 +38,7 @@ from filterscope.lenses import (
     Workbench,
     digest,
 )
-from filterscope.lenses.lens import nothing, unknown
+from filterscope.lenses.lens import nothing, settings_of, unknown
 from filterscope.model import Network, load
 
 LENSES: dict[str, type[Lens]] = {
@@ -51,10 +54,13 @@ LENSES: dict[str, type[Lens]] = {
     "activations": Activations,
     "moments": Moments,
     "redundancy": Redundancy,
+    "families": Families,
+    "capacity": Capacity,
+    "generalisation": Generalisation,
 }
 """Every lens by its name, in the order in which they are used."""
 
-DIAGNOSIS = ("moments", "redundancy")
+DIAGNOSIS = ("moments", "redundancy", "families", "capacity", "generalisation")
 """Lenses that are used by `diagnose`, or when they are named."""
 
 BATCH = {"cpu": 32}
@@ -112,7 +118,8 @@ def inspect(
             Without images only the lenses that need none are used.
         out: the folder of the atlas.
         layers: names or patterns (``features.*``) of layers; None: every convolution. Any module can be named.
-        lenses: names or settings of lenses; None: all but those of a diagnosis (moments, redundancy).
+        lenses: names or settings of lenses; None: all but those of a diagnosis (moments, redundancy,
+            families, capacity, generalisation).
         engine: where the tasks run; None: in this process.
         batch_size: images at a time; None: chosen for the network's device.
         workers: processes that decode images; None: chosen for the images and this machine.
@@ -144,7 +151,9 @@ def inspect(
         watcher.advance,
     )
     with open_ledger(Path(out), identity, force=force) as ledger:
-        settings = {lens.name: {**vars(lens), "layers": [layer.name for layer in chosen]} for lens in chosen_lenses}
+        settings = {
+            lens.name: {**settings_of(lens), "layers": [layer.name for layer in chosen]} for lens in chosen_lenses
+        }
         unfinished = [
             lens
             for lens in chosen_lenses

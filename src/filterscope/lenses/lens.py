@@ -92,6 +92,12 @@ class Lens(Protocol):
         ...
 
 
+def settings_of(lens: Lens) -> dict[str, Any]:
+    """A lens's settings as JSON can write them: its fields, or what its own ``settings`` says of them."""
+    own = getattr(lens, "settings", None)
+    return dict(own() if own is not None else vars(lens))
+
+
 def digest(*parts: Any) -> str:
     """A name for what a task depends on: equal parts, equal digest.
 
