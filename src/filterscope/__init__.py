@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from filterscope.ascent.optimum import optimum as optimum
     from filterscope.atlas import Atlas as Atlas
     from filterscope.convolution import classic as classic
+    from filterscope.diagnosis import Diagnosis as Diagnosis
+    from filterscope.diagnosis import diagnose as diagnose
     from filterscope.errors import FilterscopeError as FilterscopeError
     from filterscope.findings.ablation import Ablated as Ablated
     from filterscope.findings.ablation import ablate as ablate
@@ -64,6 +66,7 @@ PUBLIC = {
     "Activations": "lenses",
     "Atlas": "atlas",
     "BackProjections": "lenses",
+    "Diagnosis": "diagnosis",
     "EffectiveKernels": "lenses",
     "Faces": "findings.faces",
     "FilterscopeError": "errors",
@@ -87,6 +90,7 @@ PUBLIC = {
     "backproject": "lenses.backprojection",
     "class_evidence": "ascent.objectives",
     "classic": "convolution",
+    "diagnose": "diagnosis",
     "direction": "ascent.objectives",
     "diverse_optima": "ascent.optimum",
     "diversity": "ascent.objectives",
@@ -119,6 +123,7 @@ __all__ = [
     "Activations",
     "Atlas",
     "BackProjections",
+    "Diagnosis",
     "EffectiveKernels",
     "Faces",
     "FilterscopeError",
@@ -142,6 +147,7 @@ __all__ = [
     "backproject",
     "class_evidence",
     "classic",
+    "diagnose",
     "direction",
     "diverse_optima",
     "diversity",

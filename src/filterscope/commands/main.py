@@ -8,6 +8,7 @@ from filterscope.commands.ablate import ablate
 from filterscope.commands.activations import activations
 from filterscope.commands.backproject import backproject
 from filterscope.commands.demo import demo
+from filterscope.commands.diagnose import diagnose
 from filterscope.commands.faces import faces
 from filterscope.commands.figure import figure
 from filterscope.commands.identify import identify
@@ -36,6 +37,7 @@ app.command()(backproject)
 app.command()(reconstruct)
 app.command()(identify)
 app.command()(faces)
+app.command()(diagnose)
 app.command()(ablate)
 app.command()(report)
 app.command()(figure)
