@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import filterscope
-from filterscope import inspection
+from filterscope import inspection, lenses
 from filterscope.ascent import recipes
 from filterscope.demo.creatures import CLASSES, Creatures
 from filterscope.lenses import Perturbations
@@ -57,13 +57,23 @@ def network_loaded_once():
 
 
 @contextlib.contextmanager
-def light_work(*layers: str):
-    """Every lens looks at every unit, or at those of some layers, but at less of what takes long."""
-    choose, quick = inspection.choose_layers, replace(recipes.quick(), steps=8)
+def few_images():
+    """Every lens looks at every unit, but in fewer images than it would."""
+    few = partial(Perturbations, crops=16, scenes=32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(recipes.PRESETS, "quick", lambda: quick)
         patch.setitem(inspection.LENSES, "effective_kernels", partial(filterscope.EffectiveKernels, images=2))
-        patch.setitem(inspection.LENSES, "perturbations", partial(Perturbations, crops=16, scenes=32))
+        patch.setitem(inspection.LENSES, "perturbations", few)
+        # The command `demo` has a number of its own.
+        patch.setattr(lenses, "Perturbations", lambda **_: few())
+        yield
+
+
+@contextlib.contextmanager
+def light_work(*layers: str):
+    """The same with short ascents, and of all units or of those of some layers."""
+    choose, quick = inspection.choose_layers, replace(recipes.quick(), steps=4)
+    with pytest.MonkeyPatch.context() as patch, few_images():
+        patch.setitem(recipes.PRESETS, "quick", lambda: quick)
         if layers:
             patch.setattr(inspection, "choose_layers", lambda network, asked: choose(network, asked or layers))
         yield
@@ -153,7 +163,7 @@ def run_page(page: Path, folder: Path) -> None:
     ],
 )
 def test_the_page_does_what_it_says(page, workplace):
-    with contextlib.nullcontext() if page == "how-to/make-an-optimum" else light_work():
+    with few_images() if page == "how-to/make-an-optimum" else light_work():
         run_page(DOCS / f"{page}.md", workplace)
 
 
@@ -192,7 +202,8 @@ def test_the_formula_in_the_explanation_gives_what_it_says(workplace):
     "page", ["activations", "back-projection", "effective-kernels", "classic-filters", "faces", "functions", "tuning"]
 )
 def test_python_on_the_page_of_a_method_runs(page, workplace):
-    run_page(DOCS / f"explanation/{page}.md", workplace)
+    with few_images() if page == "functions" else contextlib.nullcontext():
+        run_page(DOCS / f"explanation/{page}.md", workplace)
 
 
 def test_a_wrong_answer_on_a_page_is_noticed(workplace):

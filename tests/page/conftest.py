@@ -101,7 +101,7 @@ def reports(atlas) -> dict[str, Path]:
 
 @pytest.fixture(params=list(FORMS))
 def report(request, reports) -> Path:
-    """Each form in turn."""
+    """Each form in turn: for what depends on how the page gets at its data. All else is asked of the folder alone."""
     return reports[request.param]
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 
-def test_two_marks_open_the_comparison(open_page, report):
-    visit = open_page(report, "#/block3.conv2/5")
+def test_two_marks_open_the_comparison(open_page, reports):
+    visit = open_page(reports["folder"], "#/block3.conv2/5")
     visit.press("c")
     assert "block3.conv2:5 is marked" in visit.text(".said")
     visit.press("ArrowRight", "ArrowRight", "c")

@@ -50,9 +50,9 @@ def test_a_bar_leads_to_its_layer_and_says_what_it_shows(open_page, reports):
     assert "30\u2009% (25\u2009%\u201335\u2009%)" in back.text(".share-table")
 
 
-def test_filters_are_kept_and_sorted_by_what_they_do(open_page, report, atlas):
+def test_filters_are_kept_and_sorted_by_what_they_do(open_page, reports, atlas):
     records = {one.unit: one for one in atlas.records(Function, layer=LAYER)}
-    visit = open_page(report, f"#/{LAYER}")
+    visit = open_page(reports["folder"], f"#/{LAYER}")
     for label in ("texture", "bag of parts", "dead"):
         wanted = [unit for unit, one in records.items() if one.label == label]
         chip = visit.page.get_by_role("button", name=f"Keep {label}: {len(wanted)}")
@@ -61,7 +61,7 @@ def test_filters_are_kept_and_sorted_by_what_they_do(open_page, report, atlas):
         assert chip.get_attribute("aria-pressed") == "true"
         marks = visit.page.locator(".filter-tile .does").evaluate_all("all => all.map((one) => one.className)")
         assert set(marks) == {f"does function-{label.replace(' ', '-')}"}
-    assert shown(open_page(report, visit.page.evaluate("location.hash"))) == shown(visit)
+    assert shown(open_page(reports["folder"], visit.page.evaluate("location.hash"))) == shown(visit)
     visit.page.get_by_role("button", name="Show all").click()
     assert len(shown(visit.settled())) == 32
     visit.page.get_by_label("Sort by").select_option("Share of part")
@@ -81,9 +81,9 @@ def test_a_filter_says_its_shares_and_what_was_missing(open_page, reports):
     assert "%" not in dead.replace("3.1\u2009% of the layer's effect", "")
 
 
-def test_a_strip_says_what_stays(open_page, report, atlas):
+def test_a_strip_says_what_stays(open_page, reports, atlas):
     one = next(one for one in atlas.records(Perturbation, layer=LAYER) if one.crops)
-    visit = open_page(report, f"#/{LAYER}/{one.unit}")
+    visit = open_page(reports["folder"], f"#/{LAYER}/{one.unit}")
     assert visit.page.locator(".taken .tile[data-drawn]").count() == 7
     written = [float(re.sub("[^0-9.]", "", text)) / 100 for text in visit.texts(".taken b")]
     kept = one.statistics()[:, 0]
@@ -93,8 +93,8 @@ def test_a_strip_says_what_stays(open_page, report, atlas):
     assert visit.page.get_by_role("img", name="of the response stays").count() == 7
 
 
-def test_tuning_curves_are_drawn_and_put_in_words(open_page, report, atlas):
-    visit = open_page(report, f"#/{LAYER}/3")
+def test_tuning_curves_are_drawn_and_put_in_words(open_page, reports, atlas):
+    visit = open_page(reports["folder"], f"#/{LAYER}/3")
     records = {one.of: one for one in atlas.records(Tuning, layer=LAYER, unit=3)}
     for of, name in (("orientation", "Orientation"), ("hue", "Hue"), ("edge", "Edge")):
         label = visit.page.get_by_role("img", name=re.compile(f"^{name}:")).get_attribute("aria-label")

@@ -4,8 +4,8 @@ ACROSS = "grid => getComputedStyle(grid).gridTemplateColumns.split(' ').length"
 """Tiles in a row."""
 
 
-def test_from_the_first_view_to_a_filter_and_back_by_keyboard_alone(open_page, report):
-    visit = open_page(report)
+def test_from_the_first_view_to_a_filter_and_back_by_keyboard_alone(open_page, reports):
+    visit = open_page(reports["folder"])
     visit.press("ArrowRight")
     assert visit.focused.startswith("block1.conv1: 24 filters")
     visit.press("ArrowRight", "ArrowRight")
@@ -93,8 +93,8 @@ def test_the_skip_link_leads_past_the_menu(open_page, reports):
     assert visit.address == "#/block3.conv2"
 
 
-def test_a_search_finds_layers_filters_and_classes(open_page, report):
-    visit = open_page(report)
+def test_a_search_finds_layers_filters_and_classes(open_page, reports):
+    visit = open_page(reports["folder"])
     for text, address in [
         ("block3.conv2:5", "#/block3.conv2/5"),
         ("block4.conv1", "#/block4.conv1"),

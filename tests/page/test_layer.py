@@ -22,8 +22,8 @@ def shown(visit):
     return [int(text) for text in visit.texts(".filter-tile .under b")]
 
 
-def test_without_a_choice_all_filters_are_there_in_order(open_page, report):
-    visit = open_page(report, f"#/{LAYER}")
+def test_without_a_choice_all_filters_are_there_in_order(open_page, reports):
+    visit = open_page(reports["folder"], f"#/{LAYER}")
     assert shown(visit) == list(range(32))
     assert "32 of 32 filters" in visit.text(".found")
 
@@ -42,8 +42,8 @@ def test_filters_are_sorted_by_the_numbers_of_the_atlas(open_page, reports, numb
     assert shown(visit.settled()) == values.sort_values(kind="stable").index.tolist()
 
 
-def test_conditions_keep_the_filters_that_meet_them(open_page, report, numbers):
-    visit = open_page(report, f"#/{LAYER}")
+def test_conditions_keep_the_filters_that_meet_them(open_page, reports, numbers):
+    visit = open_page(reports["folder"], f"#/{LAYER}")
     add(visit, "Fires at positions", "at least", "50")
     often = numbers["firing_rate"] >= 0.5
     assert 0 < often.sum() < 32
@@ -57,7 +57,7 @@ def test_conditions_keep_the_filters_that_meet_them(open_page, report, numbers):
     assert 0 < both.sum() < often.sum()
     assert shown(visit) == numbers.index[both].tolist()
     # The choice is in the address: mailed, it shows the same.
-    other = open_page(report, visit.page.evaluate("location.hash"))
+    other = open_page(reports["folder"], visit.page.evaluate("location.hash"))
     assert shown(other) == shown(visit)
     other.page.get_by_role("button", name="Remove the condition Fires at positions").click()
     assert shown(other.settled()) == numbers.index[numbers["max"] <= bound].tolist()
@@ -90,8 +90,8 @@ def add(visit, column, sign, value):
     visit.settled()
 
 
-def test_the_table_holds_the_numbers_of_the_filters_that_are_shown(open_page, report, numbers):
-    visit = open_page(report, f"#/{LAYER}?sort=activation_max&where=firing_rate>=0.5")
+def test_the_table_holds_the_numbers_of_the_filters_that_are_shown(open_page, reports, numbers):
+    visit = open_page(reports["folder"], f"#/{LAYER}?sort=activation_max&where=firing_rate>=0.5")
     with visit.page.expect_download() as download:
         visit.page.get_by_role("button", name="Save the table (CSV)").click()
     assert download.value.suggested_filename == f"{LAYER}.csv"

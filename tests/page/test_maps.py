@@ -54,8 +54,8 @@ def as_on_sheets(atlas, image, unit, size=(64, 64), name=LAYER):
     return laid_over(picture, maps, np.abs(maps).max((1, 2)), layer.map_box(record.size), size)[0].astype(int)
 
 
-def test_an_image_is_chosen_and_every_tile_shows_its_map(open_page, report, atlas):
-    visit = open_page(report, f"#/{LAYER}?size=64")
+def test_an_image_is_chosen_and_every_tile_shows_its_map(open_page, reports, atlas):
+    visit = open_page(reports["folder"], f"#/{LAYER}?size=64")
     visit.page.get_by_role("radio", name="Activation map").click()
     visit.settled()
     images = atlas.records(MapImage)
@@ -181,8 +181,8 @@ def test_without_maps_nothing_speaks_of_them(open_page, two):
         assert words not in visit.text()
 
 
-def test_back_projections_stand_beside_their_patches_by_the_method_that_is_wanted(open_page, report, atlas):
-    visit = open_page(report, f"#/{LAYER}/5")
+def test_back_projections_stand_beside_their_patches_by_the_method_that_is_wanted(open_page, reports, atlas):
+    visit = open_page(reports["folder"], f"#/{LAYER}/5")
     assert visit.page.get_by_role("img", name="Back-projection of patch").count() == 9
 
     def nearest(rank):

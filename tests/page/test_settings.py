@@ -10,8 +10,8 @@ def brightness(visit):
     return sum(float(part) for part in colour.partition("(")[2].rstrip(")").split(",")[:3]) / 3
 
 
-def test_the_theme_changes_and_is_kept(open_page, report):
-    visit = open_page(report, color_scheme="light")
+def test_the_theme_changes_and_is_kept(open_page, reports):
+    visit = open_page(reports["folder"], color_scheme="light")
     assert brightness(visit) > 200
     visit.press("t")
     assert brightness(visit) < 60
@@ -26,8 +26,8 @@ def test_without_a_choice_the_theme_is_the_system_s(open_page, reports):
     assert brightness(open_page(reports["folder"], color_scheme="light")) > 200
 
 
-def test_the_language_changes_and_is_kept(open_page, report):
-    visit = open_page(report, "#/block3.conv2/5", locale="en-GB")
+def test_the_language_changes_and_is_kept(open_page, reports):
+    visit = open_page(reports["folder"], "#/block3.conv2/5", locale="en-GB")
     language = "document.documentElement.lang"
     assert visit.page.evaluate(language) == "en"
     assert "Strongest patches" in visit.text()
