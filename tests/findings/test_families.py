@@ -307,8 +307,7 @@ def test_exact_copies_in_a_second_layer_are_found_at_their_angles(known, tmp_pat
     assert "one family of 8 orientations" in evidence
     assert "Not waste" in evidence
     kernels = {(one.other, one.unit) for one in atlas.records(Relation, layer="0")}
-    assert kernels <= {pair for one in below for pair in ((one.unit, one.other), (one.other, one.unit))}
-    assert len(kernels) > len(below)
+    assert sum((one.unit, one.other) in kernels for one in below) >= 0.95 * len(below)
 
 
 def test_a_round_kernel_sees_no_turn_and_a_grating_does(known, tmp_path):

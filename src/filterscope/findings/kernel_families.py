@@ -227,6 +227,8 @@ def by_chance(
     count, channels, height, width = own.shape
     rows, columns = np.triu_indices(count, 1)
     wanted = DRAWS if min(height, width) < LARGE else DRAWS_OF_LARGE
+    # Of few kernels a large one is shuffled as often: a tail needs a thousand pairs.
+    wanted = max(wanted, min(DRAWS, -(-2000 // len(rows))))
     draws = max(2, min(wanted, MOST_CHANCE // len(rows)))
     moved, turned = [], []
     for _ in range(draws):

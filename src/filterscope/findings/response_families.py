@@ -38,7 +38,7 @@ LOWER = 0.9
 PEAK = 0.9
 """Of the largest response over all turns: what is within it, is a peak as well. A line looks the same after 180."""
 
-INVARIANT = 0.8
+INVARIANT = 0.7
 """A unit whose weakest response over all turns is this share of its strongest does not see how its parts are turned."""
 
 ROUNDING = 1e-4
@@ -64,18 +64,22 @@ Heard = Float[np.ndarray, "two part turn unit"]
 class Curves:
     """What can be said of a layer's units before they are compared.
 
+    A unit's own parts are those that it answers to most, each mirrored or not and turned as the unit likes it best.
+
     Args:
         tested: which fire for parts of their own.
-        own: the parts that count for every unit, strongest first; -1: no more.
-        curve: mean response to these at every turn; 1: that as they are.
-        flat: of this curve the smallest value over the largest; NaN for units that are not tested.
+        own: those that count for every unit, strongest first; -1: no more.
+        mirrored: whether they are mirrored.
+        turn: how they are turned.
+        flat: of the mean response to these, turned on, the smallest value over the largest; NaN: not tested.
         flat_low: the lower end of its interval over parts, 95 %.
         flat_high: the upper one.
     """
 
     tested: Bool[np.ndarray, "unit"]
     own: Int[np.ndarray, "unit rank"]
-    curve: Float[np.ndarray, "turn unit"]
+    mirrored: Int[np.ndarray, "unit rank"]
+    turn: Int[np.ndarray, "unit rank"]
     flat: Float[np.ndarray, "unit"]
     flat_low: Float[np.ndarray, "unit"]
     flat_high: Float[np.ndarray, "unit"]
@@ -85,41 +89,68 @@ class Curves:
         """Which see no turn."""
         return np.asarray(np.nan_to_num(self.flat) >= INVARIANT)
 
+    def answers(self, heard: Heard, unit: int, other: int, *, mirrored: bool = False) -> NDArray[np.float64]:
+        """What ``other`` says to the own parts of ``unit`` as they are turned on, mirrored before or not: their mean.
+
+        A part that is turned by t and then mirrored is mirrored and then turned by -t.
+        """
+        count = int((self.own[unit] >= 0).sum())
+        part, flipped, turn = (one[unit, :count, None] for one in (self.own, self.mirrored, self.turn))
+        steps = np.arange(TURNS)
+        at = (steps - turn if mirrored else steps + turn) % TURNS
+        said = np.maximum(heard[flipped ^ int(mirrored), part, at, other], 0)
+        return np.asarray(said.mean(0, dtype=np.float64))
+
 
 def curves_of(heard: Heard, largest: Float[np.ndarray, "unit"], grey: Float[np.ndarray, "unit"]) -> Curves:
-    """Every unit's own parts, and what it says when they are turned.
+    """Every unit's own parts, and whether it sees that they are turned.
 
     Args:
         heard: the responses.
         largest: every unit's largest pre-activation in all images.
         grey: that to mid grey.
     """
-    shown = np.maximum(heard[0], 0)
-    upright = shown[:, 0]
-    count = min(STRONGEST, len(shown))
-    order = np.argsort(-upright, axis=0, kind="stable")[:count]
-    strength = np.take_along_axis(upright, order, 0)
-    best = strength[0]
-    counts = (strength >= OWN * best) & (best > ROUNDING * float(np.abs(heard).max(initial=0)))
+    parts, units = heard.shape[1], heard.shape[3]
+    shown = np.maximum(heard, 0).swapaxes(1, 2).reshape(2 * TURNS, parts, units)
+    way = shown.argmax(0)
+    top = np.take_along_axis(shown, way[None], 0)[0]
+    order = np.argsort(-top, axis=0, kind="stable")[:STRONGEST]
+    strength = np.take_along_axis(top, order, 0)
+    counts = (strength >= OWN * strength[0]) & (strength[0] > ROUNDING * float(np.abs(heard).max(initial=0)))
     fires = np.isfinite(largest) & (largest > 0)
-    reached = best >= REACHED * np.where(fires, largest - grey, 0)
+    reached = strength[0] >= REACHED * np.where(fires, largest - grey, 0)
     tested = (counts.sum(0) >= FEWEST) & fires & reached
-    weights = counts.astype(np.float64)
-    own = np.stack([shown[order[:, unit], :, unit] for unit in range(shown.shape[2])], 2)  # (rank, turn, unit)
-    curve = np.einsum("rtu,ru->tu", own, weights)
-    curve /= np.maximum(curve[0], 1e-30)
+    ways = np.take_along_axis(way, order, 0)
+    own = np.where(counts, order, -1).T
+    mirrored, turn = (ways // TURNS).T, (ways % TURNS).T
+    flat = np.stack([interval_of_flatness(heard, own, mirrored, turn, unit) for unit in range(units)], 1)
+    flat[:, ~tested] = np.nan
+    return Curves(tested, own, mirrored, turn, *flat)
+
+
+def interval_of_flatness(
+    heard: Heard,
+    own: Int[np.ndarray, "unit rank"],
+    mirrored: Int[np.ndarray, "unit rank"],
+    turn: Int[np.ndarray, "unit rank"],
+    unit: int,
+) -> Float[np.ndarray, "three"]:
+    """How flat a unit's mean curve is, and its 95 % interval: parts are drawn again."""
+    count = int((own[unit] >= 0).sum())
+    if count == 0:
+        return np.full(3, np.nan)
+    part, flipped, begin = (one[unit, :count, None] for one in (own, mirrored, turn))
+    said = np.maximum(heard[flipped, part, (begin + np.arange(TURNS)) % TURNS, unit], 0)
+    flat = float(flatness(said.mean(0)))
     drawn = np.random.default_rng(0).integers(0, count, (DRAWS, count))
-    draws = np.stack([np.einsum("rtu,ru->tu", own[some], weights[some]) for some in drawn])
-    low, high = np.quantile(flatness(draws), (0.025, 0.975), axis=0)
-    flat = flatness(curve)
-    flat, low, high = (np.where(tested, one, np.nan) for one in (flat, np.minimum(low, flat), np.maximum(high, flat)))
-    return Curves(tested, np.where(counts, order, -1).T, curve, flat, low, high)
+    low, high = np.quantile(flatness(said[drawn].mean(1)), (0.025, 0.975))
+    return np.array([flat, min(low, flat), max(high, flat)])
 
 
-def flatness(curve: Float[np.ndarray, "*draw turn unit"]) -> Float[np.ndarray, "*draw unit"]:
+def flatness(curve: Float[np.ndarray, "*draw turn"]) -> Float[np.ndarray, "*draw"]:
     """The smallest value over the largest."""
-    top = curve.max(-2)
-    return np.asarray(np.where(top > 0, curve.min(-2) / np.where(top > 0, top, 1), 0.0))
+    top = curve.max(-1)
+    return np.asarray(np.where(top > 0, curve.min(-1) / np.where(top > 0, top, 1), 0.0))
 
 
 def by_turn(heard: Heard) -> Float[np.ndarray, "two part turn unit"]:
@@ -244,18 +275,15 @@ class Pair:
         return all(self.answers(heard, curves, *way) for way in ways)
 
     def answers(self, heard: Heard, curves: Curves, unit: int, other: int, turn: int) -> bool:
-        """Whether ``other`` answers to the parts of ``unit``, turned."""
-        parts, others = (own[own >= 0] for own in (curves.own[unit], curves.own[other]))
-        given = np.maximum(heard[int(self.mirrored), parts, :, other], 0).mean(0)
-        mine = np.maximum(heard[0, parts, :, unit], 0).mean(0)
-        strong = float(np.maximum(heard[0, others, 0, other], 0).mean())
+        """Whether ``other`` answers to the own parts of ``unit``, turned."""
+        given = curves.answers(heard, unit, other, mirrored=self.mirrored)
+        mine, theirs = curves.answers(heard, unit, unit), curves.answers(heard, other, other)
         near = given[np.arange(turn - 1, turn + 2) % TURNS].max()
-        # Of a mirrored copy, a part turned by t gives what the unit's own gives turned by turn - t.
-        steps = np.arange(TURNS)
-        moved = given[(turn - steps) % TURNS] if self.mirrored else given[(turn + steps) % TURNS]
-        if near < STRENGTH * strong or near < PEAK * given.max() or given[turn % TURNS] <= 0:
+        if near < STRENGTH * theirs[0] or near < PEAK * given.max():
             return False
-        # A mirrored part is not among those that the unit's own curve was measured on: that curve is of its own.
+        # What the unit says to a part turned on by t, a mirrored copy says to its mirror image turned by turn - t.
+        steps = np.arange(TURNS)
+        moved = given[(turn - steps if self.mirrored else turn + steps) % TURNS]
         return correlation(mine, moved) >= CURVES
 
 

@@ -85,9 +85,10 @@ def turned(
         shown = windowed(resampled(parts, step * STEP, size), field)
         for quarter in range(4 if square else 1):
             plain = np.rot90(shown, quarter, (1, 2))
-            yield False, step + QUARTER * quarter, np.ascontiguousarray(plain)
+            # A copy in any case: of an image of one pixel the view is contiguous, and torch still refuses it.
+            yield False, step + QUARTER * quarter, np.array(plain, order="C")
             # To turn and then mirror is to mirror and then turn the other way.
-            yield True, -(step + QUARTER * quarter) % TURNS, np.ascontiguousarray(plain[:, :, ::-1])
+            yield True, -(step + QUARTER * quarter) % TURNS, np.array(plain[:, :, ::-1], order="C")
 
 
 def resampled(

@@ -47,7 +47,7 @@ class Member:
         if self.relation is None:
             return [str(self.unit.unit)]
         one = self.relation
-        how = f"{one.angle:.0f}°" if one.kind != "shifted" else f"{one.dy:+g} down, {one.dx:+g} right"
+        how = f"{one.angle:.0f}°" if one.kind != "shifted" else arrows(one.dy or 0.0, one.dx or 0.0)
         sign = "-" if one.scale is not None and one.scale < 0 else ""
         return [
             f"{self.unit.unit} mirrored" if one.mirrored else str(self.unit.unit),
@@ -110,11 +110,12 @@ def drawn(atlas: Atlas, members: Sequence[Member], panel: Panel, width: float, d
     """The circle, and what it means below."""
     plate = Plate(width, dpi)
     top = plate.text(f"{members[0].unit.name} and its copies", EDGE, EDGE, HEADING, bold=True) + 1.5
-    side = min(LARGEST, max(SMALLEST, math.pi * (width - LARGEST) / len(members) / 1.4))
-    radius = (width - side) / 2 - EDGE
+    side = min(LARGEST, max(SMALLEST, 0.73 * math.pi * width / len(members) - LABEL))
+    # Labels are wider than small pictures.
+    radius = (width - max(side, 14.0)) / 2 - EDGE
     middle = (width / 2, top + radius + side / 2)
     # Squares that stand slanting to each other need more than their side.
-    angles = spread([one.angle for one in members], 1.25 * side + LABEL / 2, radius)
+    angles = spread([one.angle for one in members], max(1.25 * side + LABEL / 2, side + LABEL), radius)
     for member, angle in zip(members, angles, strict=True):
         place(plate, panel, member, middle, radius, angle, side)
     what = {"optimum": "optima", "kernel": "kernels", "patches": "strongest patches"}[panel.kind]
@@ -129,14 +130,26 @@ def drawn(atlas: Atlas, members: Sequence[Member], panel: Panel, width: float, d
     return figure
 
 
+def arrows(down: float, right: float) -> str:
+    """Where a shift goes, in pixels.
+
+    Example:
+        >>> arrows(-1, 2)
+        '1↑ 2→'
+    """
+    ways = ((down, "↓", "↑"), (right, "→", "←"))
+    return " ".join(f"{abs(value):g}{there if value > 0 else back}" for value, there, back in ways if value)
+
+
 def spread(angles: Sequence[float], room: float, radius: float) -> list[float]:
     """The angles, moved apart where pictures would lie on each other; in the order given."""
     apart = math.degrees(room / max(radius, room))
     order = sorted(range(len(angles)), key=lambda number: angles[number])
     found = [angles[number] for number in order]
-    if len(found) * apart >= 360:
+    crowded = len(found) * apart >= 360
+    if crowded:
         found = [360 * number / len(found) for number in range(len(found))]
-    for _ in range(200):
+    for _ in range(0 if crowded else 200):
         for one in range(len(found) if len(found) > 1 else 0):
             other = (one + 1) % len(found)
             gap = found[other] - found[one] + (360 if other == 0 else 0)
@@ -174,10 +187,14 @@ def caption(members: Sequence[Member]) -> str:
     head, *others = members
     how = "kernels" if any(one.relation and one.relation.scale is not None for one in others) else "responses"
     count = f"{len(others)} {'copy' if len(others) == 1 else 'copies'}"
+    kinds = {one.relation.kind for one in others if one.relation}
     mirrored = any(one.relation and one.relation.mirrored for one in others)
     first = " (mirrored left to right before, where it says so)" if mirrored else ""
     sign = ", below zero where bright and dark are exchanged" if how == "kernels" else ""
+    done = f"turned by the angle{first}" if kinds != {"shifted"} else ""
+    done += " or " if done and "shifted" in kinds else ""
+    done += "moved by the pixels" if "shifted" in kinds else ""
     return (
-        f"{head.unit.name} at 0° and {count} of it, told by {how}. It becomes the other one when it is turned by the "
-        f"angle{first}. Beside the angle: correlation{sign}."
+        f"{head.unit.name} at 0° and {count} of it, told by {how}. It becomes the other one when it is {done}. "
+        f"Then: correlation{sign}."
     )
