@@ -15,6 +15,7 @@ from filterscope.atlas.records import Layer
 from filterscope.atlas.work import Result, Task
 from filterscope.engines import Engine, LocalEngine
 from filterscope.errors import BadImages, UnknownName
+from filterscope.findings.capacity import Capacity
 from filterscope.findings.functions import Functions
 from filterscope.findings.redundancy import Redundancy
 from filterscope.images import ImageSource, open_images
@@ -51,10 +52,11 @@ LENSES: dict[str, type[Lens]] = {
     "activations": Activations,
     "moments": Moments,
     "redundancy": Redundancy,
+    "capacity": Capacity,
 }
 """Every lens by its name, in the order in which they are used."""
 
-DIAGNOSIS = ("moments", "redundancy")
+DIAGNOSIS = ("moments", "redundancy", "capacity")
 """Lenses that are used by `diagnose`, or when they are named."""
 
 BATCH = {"cpu": 32}
@@ -112,7 +114,7 @@ def inspect(
             Without images only the lenses that need none are used.
         out: the folder of the atlas.
         layers: names or patterns (``features.*``) of layers; None: every convolution. Any module can be named.
-        lenses: names or settings of lenses; None: all but those of a diagnosis (moments, redundancy).
+        lenses: names or settings of lenses; None: all but those of a diagnosis (moments, redundancy, capacity).
         engine: where the tasks run; None: in this process.
         batch_size: images at a time; None: chosen for the network's device.
         workers: processes that decode images; None: chosen for the images and this machine.

@@ -20,7 +20,7 @@ MODEL_HELP = (
 
 LENS_NAMES = (
     "kernels, patches, backprojections, effective_kernels, tuning, perturbations, functions, "
-    "optima, classes, activations, moments, redundancy"
+    "optima, classes, activations, moments, redundancy, capacity"
 )
 
 
