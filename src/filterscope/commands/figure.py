@@ -14,7 +14,10 @@ def figure(
     atlas: Annotated[Path, typer.Argument(metavar="ATLAS", help="An atlas, NAME.atlas.", show_default=False)],
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="LAYER[:UNIT]...", help="A layer, or units: LAYER:4, LAYER:4,7,9, LAYER:0-7."),
+        typer.Argument(
+            metavar="LAYER[:UNIT]...",
+            help="A layer, or units: LAYER:4, LAYER:4,7,9, LAYER:0-7; or capacity: probes and widths of all layers.",
+        ),
     ],
     out: Annotated[
         Path | None,

@@ -90,8 +90,8 @@ def between(shares: Float[np.ndarray, "direction"]) -> float:
     """
     total = np.cumsum(shares)
     whole = int(np.searchsorted(total, VARIANCE))
-    if not shares.size or whole >= len(shares) or shares[whole] <= 0:
-        return float(min(whole, len(shares)))
+    if whole >= len(shares):
+        return float((shares > 0).sum())
     before = total[whole - 1] if whole else 0.0
     return float(round(whole + (VARIANCE - before) / shares[whole], 9))
 

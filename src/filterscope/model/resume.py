@@ -7,6 +7,7 @@ it was, and else memory that nobody reads. So the network need not be a chain: s
 functional calls and changes in place are as ever, and what runs beside the layer is not computed again either.
 """
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -189,6 +190,7 @@ class _Made:
     Attributes:
         kept: what live operations read of it; None: none does.
         written: whether they also write to it.
+        blank: what is given where nothing was kept.
     """
 
     reference: Any
@@ -199,6 +201,7 @@ class _Made:
     offset: int
     kept: Tensor | None = None
     written: bool = False
+    blank: Tensor | None = None
 
     @classmethod
     def of(cls, tensor: Tensor) -> "_Made":
@@ -219,10 +222,30 @@ class _Made:
             self.kept = empty.set_(shown.untyped_storage(), self.offset, self.size, self.strides)
 
     def give(self) -> Tensor:
-        """Give what was kept, or memory that nobody has written to: the strides decide what the network does next."""
+        """Give what was kept, or memory that nobody reads: its strides decide what the network does next."""
         if self.kept is None:
-            return torch.empty_strided(self.size, self.strides, dtype=self.dtype, device=self.device)
+            if self.blank is None:
+                self.blank = _blank(self.dtype, self.device, self._extent())
+            return self.blank.as_strided(self.size, self.strides)
         return self.kept.clone() if self.written else self.kept
+
+    def _extent(self) -> int:
+        """How many values lie between the first and the last, both included."""
+        return 1 + sum((length - 1) * stride for length, stride in zip(self.size, self.strides, strict=True) if length)
+
+
+_BLANKS: dict[tuple[torch.dtype, torch.device], Any] = {}
+"""Weakly, the memory that is given for all that nobody reads: getting and freeing it anew took as long as computing."""
+
+
+def _blank(dtype: torch.dtype, device: torch.device, length: int) -> Tensor:
+    """Give memory for so many values, shared by all that need some; until it is written to, a CPU has none to spend."""
+    reference = _BLANKS.get((dtype, device))
+    known = reference() if reference is not None else None
+    if known is None or len(known) < length:
+        known = torch.empty(length, dtype=dtype, device=device)
+        _BLANKS[dtype, device] = weakref.ref(known)
+    return known
 
 
 @dataclass(frozen=True)

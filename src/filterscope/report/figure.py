@@ -12,6 +12,7 @@ from filterscope.atlas import Atlas
 from filterscope.atlas.views import UnitView, checked_unit, layer_named, layer_names, layer_view, short, unit_views
 from filterscope.errors import FilterscopeError, UnknownName
 from filterscope.report.captions import layer_caption, rows_caption, unit_caption
+from filterscope.report.depth import TARGET, draw_capacity
 from filterscope.report.panels import KINDS, Group, Panel, gathered
 from filterscope.report.pixels import printed
 from filterscope.report.plate import FAINT, HEADING, LEADING, POINT, SMALL, TEXT, PaperFigure, Plate, text_width
@@ -84,7 +85,8 @@ def figure(
     Args:
         atlas: the atlas, or its folder.
         target: ``LAYER``: its units side by side; ``LAYER:UNIT``: the optimum and the strongest patches of one, with
-            their back-projections; ``LAYER:4,7,9``, ``LAYER:0-7``, or several of these: a row a unit.
+            their back-projections; ``LAYER:4,7,9``, ``LAYER:0-7``, or several of these: a row a unit;
+            ``capacity``: probes and widths of all layers along the depth.
         show: "optimum", "patches", "backprojections" or "kernel" alone; None: what there is.
         sort: order of a layer's units, the largest value of that column first; ``-COLUMN``: the smallest; None: index.
         count: so many units of a layer at most.
@@ -106,6 +108,8 @@ def figure(
     if not targets:
         raise FilterscopeError("nothing to draw: give a layer, or units written LAYER:INDEX")
     layers = layer_names(atlas)
+    if targets == [TARGET] and TARGET not in layers:
+        return draw_capacity(atlas, width, dpi, title=title, caption=caption)
     whole = [one for one in targets if one in layers or ":" not in one]
     if whole and len(targets) > 1:
         raise FilterscopeError(f"a whole layer fills a figure by itself: draw {whole[0]!r} alone, or name its units")
