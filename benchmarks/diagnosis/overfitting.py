@@ -191,7 +191,7 @@ def cases(folder: Path, models: Path | None, images: Path | None, quick: bool) -
             cut(Arrays.from_file(images / file, network.classes), LOOKED_AT)
             for file in ("cifar10_train_10000.npz", "cifar10_test_5000.npz")
         ]
-        yield from with_plants(Case(name, network, *sets))
+        yield from with_plants(Case(name, network, sets[0], sets[1]))
 
 
 def shown(case: Case) -> bool:
@@ -203,7 +203,7 @@ def shown(case: Case) -> bool:
     impostors = tuple(kind for kind in kinds.IMPOSTORS if kind in told)
     # Few images do not leave enough to tell the rest.
     right = set(case.impostors) == set(impostors) and case.overfits in (None, found.overfits)
-    gap = f"{100 * told[kinds.GAP].value:+5.1f}" if kinds.GAP in told and told[kinds.GAP].value is not None else "  -  "
+    gap = "  -  " if found.measured.gap is None else f"{100 * found.measured.gap.accuracy.value:+5.1f}"
     numbers = ", ".join(f"{kind} {told[kind].value:.3f}" for kind in impostors) or "-"
     others = [kind for kind in (kinds.OVER_CONFIDENT, kinds.MORE_DATA, kinds.SMALLER) if kind in told]
     opened = [one.layer or "final features" for one in found.findings if one.kind == kinds.OPENS]

@@ -117,7 +117,7 @@ def test_a_healthy_network_is_charged_with_nothing(healthy, many, validation):
 
 
 def test_an_overfitted_network_is_told_for_the_right_reasons(overfitted, few, validation):
-    result = generalisation(overfitted, few, validation, most=600)
+    result = generalisation(overfitted, few, validation, most=1000)
     told = {one.kind: one for one in result.findings}
     assert result.overfits
     assert not [kind for kind in kinds.IMPOSTORS if kind in told]

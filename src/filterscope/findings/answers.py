@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from filterscope.ascent.objectives import OUTPUT, is_distribution
 from filterscope.atlas.records import Layer
 from filterscope.errors import BadImages
 from filterscope.findings.picture_statistics import picture_statistics, thumbnails
 from filterscope.findings.scoring import NONE
 from filterscope.images import ImageSource, stream
 from filterscope.images.tensors import normalise
+from filterscope.lenses.classes import every_logit
 from filterscope.model import Network, tap
 from filterscope.model.last_read import LastRead
 from filterscope.model.layers import units_last
+
+OUTPUT = ""
+"""The name of the network itself among its modules."""
 
 FEATURES = 256
 """Numbers that an image keeps of a layer, at most: a probe of more would take longer than the network."""
@@ -139,8 +142,7 @@ class Gathered:
         if self.logits is None or output.ndim != 2 or output.shape[1] < 2 or not output.is_floating_point():
             self.logits = None
             return
-        scores = output.to("cpu", torch.float64)
-        self.logits.append((scores.clamp_min(1e-30).log() if is_distribution(output) else scores).numpy())
+        self.logits.append(every_logit(output).numpy())
 
     def batch(self, ids: Sequence[int], pixels: UInt8[np.ndarray, "i h w c"], last: Tensor | None) -> None:
         """The rest of what is kept of a batch, once the network has run."""
