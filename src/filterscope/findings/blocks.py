@@ -1,6 +1,5 @@
 """Blocks: parts of a network that give what they take, in size; how much they change it, and what happens without."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from filterscope.findings.intervals import change_of_share, mean_change
 from filterscope.findings.reading import Reading
 from filterscope.findings.scoring import NONE, Scores
 from filterscope.model import Network
-from filterscope.model.running import buffers_kept, evaluating, run_once, tensors_in
+from filterscope.model.running import buffers_kept, copied, evaluating, run_once, tensors_in
 
 BYPASSABLE = "block can be bypassed"
 
@@ -174,11 +173,8 @@ def bypassed(module: nn.Module, name: str, recalibrate_on: Reading | None) -> nn
     Raises:
         BadModel: if the network cannot be copied.
     """
-    try:
-        changed = copy.deepcopy(module)
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise BadModel(f"the network cannot be copied, so nothing can be left out of it: {error}") from error
-    changed.get_submodule(name).forward = _given_back  # type: ignore[method-assign]
+    changed = copied(module)
+    changed.get_submodule(name).forward = _given_back
     norms = [child for child in changed.modules() if isinstance(child, Norm) and child.track_running_stats]
     if norms and recalibrate_on is not None:
         _recalibrate(changed, norms, recalibrate_on)
@@ -226,7 +222,7 @@ def _centred(features: Float[np.ndarray, "image feature"]) -> NDArray[np.float64
     rows = gram.sum(1) / (count - 2)
     gram = gram - rows[:, None] - rows + rows.sum() / (count - 1)
     np.fill_diagonal(gram, 0)
-    return gram
+    return np.asarray(gram)
 
 
 def compare(part: Part, influenced: float, bare: Answers, without: Answers, labels: NDArray[np.int64]) -> Block:
