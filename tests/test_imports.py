@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "atlas.work",
         "images",
         "model",
+        "ascent",
         "lenses",
         "convolution",
     },
