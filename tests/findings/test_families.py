@@ -307,7 +307,7 @@ def test_exact_copies_in_a_second_layer_are_found_at_their_angles(known, tmp_pat
     assert "one family of 8 orientations" in evidence
     assert "Not waste" in evidence
     kernels = {(one.other, one.unit) for one in atlas.records(Relation, layer="0")}
-    weights = network.module.get_parameter("0.weight").flatten(1)
+    weights = network.module.get_parameter("0.weight").detach().flatten(1)
     weights = weights / weights.norm(dim=1, keepdim=True)
     # Gabors whose mirror image is nearly themselves are duplicates, and no mirrored copies.
     unlike = [one for one in below if abs(float(weights[one.unit] @ weights[one.other])) < 0.85]
