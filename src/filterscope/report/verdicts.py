@@ -51,7 +51,8 @@ def verdicts(atlas: "Atlas") -> list[Verdict]:
     units = int(atlas.layers()["channels"].sum())
     widths = {one.layer: one.width for one in atlas.records(Spectrum)}
     told = [verdict(kind, found[kind], units, widths, str(atlas.folder)) for kind in KINDS if kind in found]
-    return [one for one in told if one is not None]
+    levels = (WARNING, NOTE, LEFT_OUT)
+    return sorted((one for one in told if one is not None), key=lambda one: levels.index(one.level))
 
 
 def verdict(kind: str, findings: Sequence[Finding], units: int, widths: dict[str, int], folder: str) -> Verdict | None:
@@ -165,7 +166,8 @@ def left_out(findings: Sequence[Finding], _units: int) -> str:
     """Why something is not there."""
     reasons = list(dict.fromkeys(one.evidence for one in findings))
     more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
-    return f"{findings[0].kind}: {reasons[0]}{more}"
+    where = "" if findings[0].layer == NETWORK else f" ({names(findings)})"
+    return f"{findings[0].kind}{where}: {reasons[0]}{more}"
 
 
 KINDS: dict[str, Kind] = {
@@ -212,7 +214,7 @@ KINDS: dict[str, Kind] = {
     "probes left out": Kind(LEFT_OUT, left_out),
     "blocks left out": Kind(LEFT_OUT, left_out),
 }
-"""Every kind of finding, worst first."""
+"""Every kind of finding, worst first within its level."""
 
 WIDTHS = frozenset({"too many filters", "candidate for more filters"})
 OF_LAYERS = frozenset({*WIDTHS, "block can be bypassed", "sees the whole image before", "families", "hint"})
