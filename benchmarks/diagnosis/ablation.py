@@ -5,7 +5,7 @@
 A bare pass is written by hand for each layer: the network's own modules behind it, on the layer's recorded output, in
 the same batches and order in memory. Both sides in turn, CPU time (process clock), one thread; ratios are medians of
 pairs. "resumed" is a filter switched off in a batch that was recorded before; "in all" is `ablate` of all filters of
-the layer, with reading, recording, checking and scoring, by as many bare passes.
+the layer in one batch, with reading, recording, checking and scoring, by as many bare passes.
 """
 
 import argparse
@@ -25,13 +25,12 @@ import filterscope as fs
 from filterscope.atlas.diagnosis import Block, Probe, Spectrum
 from filterscope.findings.ablation import ablate
 from filterscope.findings.capacity import Capacity
-from filterscope.findings.reading import Reading
+from filterscope.findings.reading import Reading, batch_for
 from filterscope.model.resume import resumable
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 ASKED = 1.2
 MOST_MINUTES = 2.0
-BATCH = 16
 
 Rest = Callable[[dict[str, Tensor]], Tensor]
 """What follows a layer, from the tensors that were recorded."""
@@ -43,7 +42,7 @@ Layers = dict[str, tuple[str, Callable[[Any], Rest]]]
 def main() -> None:
     """Ratios, layer by layer, then the time of capacity."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="fewer layers, filters and pairs; no capacity")
+    parser.add_argument("--quick", action="store_true", help="fewer pairs, no whole layers, no capacity")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{'network':18} {'layer':22} {'bare ms/image':>14} {'resumed':>8} {'in all':>8}   asked: at most {ASKED}")
@@ -53,7 +52,7 @@ def main() -> None:
         ("resnet20_cifar10", "cifar10_test_5000.npz", resnet20()),
     ):
         network = fs.load(SHARED / "models" / model)
-        for layer, rest in list(layers.items())[:: 2 if options.quick else 1]:
+        for layer, rest in layers.items():
             worst = max(worst, measure(network, SHARED / "images" / images, layer, rest, quick=options.quick))
     print(f"largest ratio {worst:.2f}, asked at most {ASKED}: {'yes' if worst <= ASKED else 'NO'}")
     if not options.quick:
@@ -129,8 +128,7 @@ def measure(
     beside, make = rest
     layer = network.layer(name)
     source = fs.open_images(images, classes=network.classes or None)
-    small = network.preprocessing.input_size[0] < 64
-    batch = 256 if small else BATCH
+    batch = batch_for(network)
     how = Reading(network, source, np.arange(batch), batch_size=batch)
     (_, pixels), *_ = how
     names = [layer.observed, *([beside] if beside else [])]
@@ -154,8 +152,7 @@ def measure(
         for _ in range(5 if quick else 15):
             times.append(seconds(lambda: bare(kept)))
             ratios.append(seconds(lambda: run.resume(changes)) / times[-1])
-    units = list(range(min(layer.channels, 16 if quick else 64)))
-    groups = [units[number % len(units)] for number in range(64)] if not quick else units
+    groups = list(range(layer.channels))
 
     def passes() -> None:
         with torch.no_grad():
@@ -163,14 +160,13 @@ def measure(
                 bare(kept)
 
     in_all = []
-    for _ in range(1 if quick else 3):
+    if not quick:
         hand = seconds(passes)
-        own = seconds(lambda: ablate(network, source, layer, groups, limit=batch, batch_size=batch))
-        in_all.append(own / hand)
-    resumed, whole = statistics.median(ratios), statistics.median(in_all)
+        in_all.append(seconds(lambda: ablate(network, source, layer, groups, limit=batch, batch_size=batch)) / hand)
+    resumed, whole = statistics.median(ratios), (in_all or [float("nan")])[0]
     each = 1000 * statistics.median(times) / batch
     print(f"{network.name.rpartition('/')[2]:18} {name:22} {each:14.3f} {resumed:8.2f} {whole:8.2f}", flush=True)
-    return max(resumed, whole)
+    return max(resumed, *in_all) if in_all else resumed
 
 
 def capacity() -> None:

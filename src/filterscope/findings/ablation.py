@@ -16,7 +16,7 @@ from filterscope.atlas.diagnosis import Ablation
 from filterscope.atlas.records import Layer
 from filterscope.errors import BadImages, FilterscopeError
 from filterscope.findings.intervals import Interval, change_of_share, mean_change
-from filterscope.findings.reading import Reading, spread
+from filterscope.findings.reading import Reading, batch_for, spread
 from filterscope.findings.scoring import NONE, Scores, class_numbers
 from filterscope.images import ImageSource, open_images
 from filterscope.lenses.lens import no_tick
@@ -193,7 +193,7 @@ def ablate(
     *,
     value: Value = 0.0,
     limit: int | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     workers: int = 0,
     tick: Any = no_tick,
 ) -> Ablated:
@@ -213,7 +213,7 @@ def ablate(
         units: indices; several in a sequence are switched off together. None: every unit alone.
         value: what pre-activations are held at, a number or "mean".
         limit: so many images at most, spread over all of them.
-        batch_size: images at a time.
+        batch_size: images at a time; None: chosen for their size.
         workers: processes that decode images.
         tick: called with the number of image passes just done; in all, images times groups.
     Raises:
@@ -236,7 +236,7 @@ def ablate_groups(
     *,
     value: Value = 0.0,
     limit: int | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     workers: int = 0,
     tick: Any = no_tick,
 ) -> Ablated:
@@ -244,7 +244,7 @@ def ablate_groups(
     source = images if isinstance(images, ImageSource) else open_images(images, classes=network.classes or None)
     layers = checked(network, groups)
     chosen = spread(len(source), limit)
-    how = Reading(network, source, chosen, batch_size, workers)
+    how = Reading(network, source, chosen, batch_size or batch_for(network), workers)
     means = mean_levels(how, layers.values()) if value == "mean" else {}
     levels = {unit: means[unit[0]][unit[1]] if value == "mean" else float(value) for group in groups for unit in group}
     labels = class_numbers(source, network.classes)

@@ -15,7 +15,7 @@ from filterscope.errors import BadModel, FilterscopeError
 from filterscope.findings import blocks, probes, spectra
 from filterscope.findings.ablation import ablate
 from filterscope.findings.features import Features, Sums, gather, join, numbers_for
-from filterscope.findings.reading import Reading, spread
+from filterscope.findings.reading import Reading, batch_for, spread
 from filterscope.findings.scoring import Scores, class_numbers
 from filterscope.images import ImageSource
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
@@ -34,9 +34,6 @@ MERGEABLE = ("equal", "scaled")
 
 IMAGES_A_TASK = 256
 """What a run that is killed loses at most."""
-
-CPU_BATCH = 16
-"""Images at a time: on a CPU larger batches push each other's activations out of the caches."""
 
 RECALIBRATION_BATCH = 64
 """Images at a time for batch norm, whose variance is taken within a batch."""
@@ -273,7 +270,7 @@ def readings(bench: Workbench, limit: int) -> tuple[Reading, Reading]:
     """The same as batches."""
     source = needed_images(bench)
     measured, others = halves(source, limit)
-    size = CPU_BATCH if bench.network.device.type == "cpu" else bench.batch_size
+    size = batch_for(bench.network)
     return (
         Reading(bench.network, source, measured, size, bench.workers),
         Reading(bench.network, source, others, RECALIBRATION_BATCH, bench.workers),
@@ -348,7 +345,7 @@ class AblateLayer:
 
     def __call__(self, bench: Workbench) -> Result:
         """A record a filter."""
-        size = CPU_BATCH if bench.network.device.type == "cpu" else bench.batch_size
+        size = batch_for(bench.network)
         found = ablate(
             bench.network,
             needed_images(bench),

@@ -20,7 +20,7 @@ from filterscope.model.running import run_once
 class Reading:
     """Images by their numbers; iterate for (ids, pixels), as often as wanted. What cannot be read is left out.
 
-    Sixteen images at a time: on a CPU larger batches push each other's activations out of the caches.
+    On a CPU larger batches than :func:`batch_for` gives push each other's activations out of the caches.
     """
 
     network: Network
@@ -57,6 +57,12 @@ class Reading:
                     memory_format=self.order,
                 )
                 yield np.array(batch.ids, np.int64), pixels
+
+
+def batch_for(network: Network) -> int:
+    """Images at a time: sixteen of 224 x 224 pixels; of smaller ones more, since Python takes as long for few."""
+    height, width = network.preprocessing.input_size
+    return int(np.clip(16 * 224 * 224 // (height * width), 16, 512))
 
 
 def spread(count: int, limit: int | None) -> NDArray[np.int64]:
