@@ -193,28 +193,6 @@ def test_a_network_without_class_scores_has_no_blocks_and_says_so(tmp_path):
     )
 
 
-def test_a_probe_is_the_ridge_that_leaving_out_by_hand_chooses():
-    features = DICE.standard_normal((30, 5)) @ DICE.standard_normal((5, 5)) + 3
-    labels = (features[:, 0] > 3).astype(int) + (features[:, 1] > 4)
-    fitted = probes.fit(features, labels, 3)
-    design = (features - features.mean(0)) / features.std(0)
-    wanted = np.eye(3)[labels]
-
-    def predicted(rows: np.ndarray, image: np.ndarray, penalty: float) -> np.ndarray:
-        x, y = design[rows], wanted[rows]
-        full = np.column_stack([x, np.ones(len(x))])
-        weight = np.linalg.solve(full.T @ full + penalty * np.diag([1] * 5 + [0]), full.T @ y)
-        return np.append(image, 1) @ weight
-
-    errors = []
-    for penalty in probes.PENALTIES * np.square(design).sum() / 5:
-        without = [predicted(np.arange(30) != one, design[one], penalty) for one in range(30)]
-        errors.append((np.square(np.array(without) - wanted).sum(), penalty))
-    assert fitted.penalty == pytest.approx(min(errors)[1])
-    score = predicted(np.arange(30), design[7], fitted.penalty)
-    np.testing.assert_allclose(design[7] @ fitted.weight + fitted.bias, score, atol=1e-8)
-
-
 def test_probes_of_noise_are_at_chance_and_halves_are_even():
     labels = np.repeat(np.arange(4), 100)
     parts = probes.part(labels)

@@ -8,13 +8,14 @@ from torch.nn import functional as F
 
 import filterscope as fs
 from filterscope.findings.answers import Answers, answers
+from filterscope.findings.discoveries import discoveries
+from filterscope.findings.gap_scores import Scored, calibration_error, gap, score
 from filterscope.findings.intervals import share
 from filterscope.findings.learning_curve import learning_curve
 from filterscope.findings.memorising import judged
 from filterscope.findings.probe_gap import probe_gap
-from filterscope.findings.resampling import difference, discoveries
+from filterscope.findings.resampling import difference
 from filterscope.findings.ridge import PENALTIES, folds, ridge
-from filterscope.findings.scores import Scored, calibration_error, gap, score
 from filterscope.findings.set_sizes import balance, visible_gap
 from filterscope.findings.shift import auc
 from filterscope.findings.single_images import single_images
@@ -36,24 +37,32 @@ def test_the_interval_of_a_difference_is_newcombes():
 
 
 def test_of_many_true_nulls_few_are_discovered(dice):
-    discovered = [discoveries(dice.random(200)).any() for _ in range(400)]
+    discovered = [discoveries(dice.random(200), 0.05).any() for _ in range(400)]
     assert np.mean(discovered) < 0.08
     p = np.r_[np.full(20, 1e-6), dice.random(180)]
-    assert discoveries(p)[:20].all()
-    assert not discoveries(np.array([])).size
+    assert discoveries(p, 0.05)[:20].all()
+    assert not discoveries(np.array([]), 0.05).size
 
 
-def test_ridge_has_the_weights_of_the_normal_equations_at_its_best_penalty(dice):
-    x, y = dice.standard_normal((60, 8)) * np.arange(1, 9), dice.standard_normal((60, 2))
-    y[:, 0] += x[:, 3]
-    z = (x - x.mean(0)) / x.std(0)
-    errors, fits = [], []
-    for penalty in PENALTIES * (z**2).sum() / 8:
-        hat = z @ np.linalg.inv(z.T @ z + penalty * np.eye(8)) @ z.T
-        rest = (y - y.mean(0)) - hat @ (y - y.mean(0))
-        errors.append((rest**2).sum() / (1 - (np.trace(hat) + 1) / 60) ** 2)
-        fits.append(hat @ (y - y.mean(0)) + y.mean(0))
-    np.testing.assert_allclose(ridge(x, y)(x), fits[int(np.argmin(errors))], atol=1e-8)
+def test_ridge_is_that_of_the_normal_equations_which_leaving_out_by_hand_chooses():
+    dice = np.random.default_rng(1)
+    x = dice.standard_normal((30, 5)) @ dice.standard_normal((5, 5)) + 3
+    labels = (x[:, 0] > 3).astype(int) + (x[:, 1] > 4)
+    fitted = ridge(x, np.eye(3)[labels])
+    design, wanted = (x - x.mean(0)) / x.std(0), np.eye(3)[labels]
+
+    def predicted(rows: np.ndarray, image: np.ndarray, penalty: float) -> np.ndarray:
+        full = np.column_stack([design[rows], np.ones(rows.sum())])
+        weight = np.linalg.solve(full.T @ full + penalty * np.diag([1] * 5 + [0]), full.T @ wanted[rows])
+        return np.append(image, 1) @ weight
+
+    errors = []
+    for penalty in PENALTIES * np.square(design).sum() / 5:
+        without = [predicted(np.arange(30) != one, design[one], penalty) for one in range(30)]
+        errors.append((np.square(np.array(without) - wanted).sum(), penalty))
+    assert fitted.penalty == pytest.approx(min(errors)[1])
+    score = predicted(np.ones(30, bool), design[7], fitted.penalty)
+    np.testing.assert_allclose(fitted(x[7:8])[0], score, atol=1e-8)
 
 
 def test_features_that_never_change_weigh_nothing(dice):

@@ -13,6 +13,7 @@ from filterscope.atlas.records import Layer
 from filterscope.atlas.work import Result, Task
 from filterscope.errors import BadImages, FilterscopeError
 from filterscope.findings.answers import Answers, answers, sample
+from filterscope.findings.gap_scores import Scored, accuracy_gap, balanced_gap, gap, score
 from filterscope.findings.gap_verdicts import NORM_GAIN, suspected, verdicts
 from filterscope.findings.generalised import Generalised, Measured, SetOfImages
 from filterscope.findings.learning_curve import LearningCurve, layer_before, learning_curve
@@ -20,7 +21,6 @@ from filterscope.findings.memorising import IMAGES, UNITS, Memorising, memorisin
 from filterscope.findings.norms import FEWEST as FEWEST_FOR_NORMS
 from filterscope.findings.norms import Norms, norms, norms_of
 from filterscope.findings.probe_gap import FINAL, ProbeGap, opens, probe_gaps
-from filterscope.findings.scores import Scored, accuracy_gap, balanced_gap, gap, score
 from filterscope.findings.scoring import class_numbers
 from filterscope.findings.set_sizes import balance, visible_gap
 from filterscope.findings.shift import FEWEST, shift

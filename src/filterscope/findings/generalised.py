@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from filterscope.atlas.diagnosis import Finding
 from filterscope.findings.gap_kinds import OVERFITS
+from filterscope.findings.gap_scores import Gap, Score
 from filterscope.findings.intervals import Interval
 from filterscope.findings.learning_curve import LearningCurve
 from filterscope.findings.memorising import Memorising
 from filterscope.findings.norms import Norms
 from filterscope.findings.probe_gap import ProbeGap
-from filterscope.findings.scores import Gap, Score
 from filterscope.findings.set_sizes import Balance
 from filterscope.findings.shift import Shift
 from filterscope.findings.single_images import SingleImage

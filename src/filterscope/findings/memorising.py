@@ -11,8 +11,9 @@ from scipy.stats import ttest_ind
 from filterscope.atlas.records import Layer
 from filterscope.findings.ablation import Ablated, ablate
 from filterscope.findings.answers import Answers
+from filterscope.findings.discoveries import discoveries
 from filterscope.findings.intervals import Interval, mean_change
-from filterscope.findings.resampling import between, discoveries, drawn_means
+from filterscope.findings.resampling import between, drawn_means
 from filterscope.images import ImageSource
 from filterscope.images.subset import Subset
 from filterscope.model import Network
@@ -25,6 +26,9 @@ UNITS = 256
 
 NAMED = 8
 """Training images that are named."""
+
+FALSE_DISCOVERIES = 0.05
+"""Share of the units told that may be by chance."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def judged(
     p = np.array([later(ours, theirs) for _, _, ours, theirs in found])
     dice = np.random.default_rng(seed)
     telling = []
-    for row in np.flatnonzero(discoveries(p)):
+    for row in np.flatnonzero(discoveries(p, FALSE_DISCOVERIES)):
         layer, unit, ours, theirs = found[int(row)]
         training, validation = mean_change(ours), mean_change(theirs)
         if training.low <= 0 or validation.low > 0:

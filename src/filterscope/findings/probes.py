@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from filterscope.atlas.diagnosis import Finding, Probe
 from filterscope.findings.intervals import change_of_share, share
+from filterscope.findings.ridge import one_hot, ridge
 
 SATURATED = "probe accuracy saturates"
 
 TRAINING, VALIDATION = "training", "validation"
-
-PENALTIES = 10.0 ** np.arange(-4, 5)
-"""Of the ridge, as shares of the features' mean variance times the number of images."""
 
 FEWEST_OF_A_CLASS = 4
 """Images; a class with fewer is left out: it could not be both learnt and tested."""
@@ -61,51 +59,6 @@ def part(labels: NDArray[np.int64], seed: int = 0) -> Parts | None:
 
 
 @dataclass(frozen=True, eq=False)
-class Ridge:
-    """A linear classifier: scores are ``(features - mean) / scale @ weight + bias``, the largest wins."""
-
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    weight: NDArray[np.float64]
-    """(feature, class)"""
-    bias: NDArray[np.float64]
-    penalty: float
-
-    def classes(self, features: Float[np.ndarray, "image feature"]) -> NDArray[np.int64]:
-        """The class of each image."""
-        scores = (features - self.mean) / self.scale @ self.weight + self.bias
-        return np.asarray(scores.argmax(1))
-
-
-def fit(features: Float[np.ndarray, "image feature"], labels: NDArray[np.int64], classes: int) -> Ridge:
-    """Fit a ridge regression on indicators of the classes; the penalty by leaving each image out once, in closed form.
-
-    Source: leave-one-out errors of ridge regression: Golub, Heath, Wahba (1979), doi:10.1080/00401706.1979.10489751
-    """
-    features = features.astype(np.float64)
-    mean = features.mean(0)
-    spread = features.std(0)
-    scale = np.where(spread > 1e-6 * (np.abs(mean) + 1e-30), spread, np.inf)
-    design = (features - mean) / scale
-    wanted = np.eye(classes)[labels]
-    bias = wanted.mean(0)
-    away = wanted - bias
-    # By the smaller of the two: as many directions as images, or as features.
-    left, values, right = np.linalg.svd(design, full_matrices=False)
-    turned = left.T @ away
-    best: tuple[float, float] = (np.inf, PENALTIES[0])
-    size = max(float(np.square(values).sum()) / max(design.shape[1], 1), 1e-12)
-    for penalty in PENALTIES * size:
-        kept = values**2 / (values**2 + penalty)
-        # The mean is fitted, too: each image weighs 1/n in it.
-        leverage = np.square(left) @ kept + 1 / len(design)
-        rest = (away - left @ (kept[:, None] * turned)) / np.maximum(1 - leverage, 1e-6)[:, None]
-        best = min(best, (float(np.square(rest).sum()), float(penalty)))
-    weight = right.T @ ((values / (values**2 + best[1]))[:, None] * turned)
-    return Ridge(mean, scale, weight, bias, best[1])
-
-
-@dataclass(frozen=True, eq=False)
 class Probed:
     """A layer's probe: its record for either part, and which validation images it gets right."""
 
@@ -118,10 +71,11 @@ def probe(layer: str, features: Float[np.ndarray, "image feature"], parts: Parts
 
     Source: Alain, Bengio (2016), arXiv:1610.01644
     """
-    fitted = fit(features[parts.training], parts.labels[parts.training], parts.classes)
+    wanted = one_hot(parts.labels[parts.training], np.arange(parts.classes))
+    fitted = ridge(features[parts.training], wanted)
     records, right = [], {}
     for of, rows in ((VALIDATION, parts.validation), (TRAINING, parts.training)):
-        right[of] = fitted.classes(features[rows]) == parts.labels[rows]
+        right[of] = fitted(features[rows]).argmax(1) == parts.labels[rows]
         accuracy = share(int(right[of].sum()), len(rows))
         records.append(Probe(layer, of, parts.classes, len(rows), features.shape[1], *accuracy))
     return Probed((records[0], records[1]), right[VALIDATION])

@@ -1,7 +1,7 @@
-"""Intervals of what two sets of images differ in, by drawing the images anew; and how many of many findings hold."""
+"""Intervals of what two sets of images differ in, by drawing the images anew."""
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from filterscope.findings.intervals import Interval
@@ -63,15 +63,3 @@ def between(value: float, draws: NDArray[np.float64]) -> Interval:
     """A value with the interval that holds the middle 95 % of its ``draws``."""
     low, high = np.quantile(draws, (0.025, 0.975))
     return Interval(value, float(low), float(high))
-
-
-def discoveries(p: Float[np.ndarray, "finding"], rate: float = 0.05) -> Bool[np.ndarray, "finding"]:
-    """Which of many findings hold so that at most ``rate`` of those are false, in the mean.
-
-    Source: Benjamini, Hochberg (1995), doi:10.1111/j.2517-6161.1995.tb02031.x
-    """
-    order = np.argsort(p, kind="stable")
-    below = np.flatnonzero(p[order] <= rate * np.arange(1, len(p) + 1) / max(len(p), 1))
-    holds = np.zeros(len(p), bool)
-    holds[order[: below[-1] + 1 if below.size else 0]] = True
-    return holds

@@ -1,4 +1,4 @@
-"""Ridge regression of features on targets, its penalty chosen by generalised cross-validation."""
+"""Ridge regression of features on targets, its penalty chosen by leaving each image out once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ class Ridge:
 
     weights: Float[np.ndarray, "feature target"]
     bias: Float[np.ndarray, "target"]
+    penalty: float
 
     def __call__(self, features: Float[np.ndarray, "image feature"]) -> Float[np.ndarray, "image target"]:
         """The scores."""
@@ -24,28 +25,32 @@ class Ridge:
 
 
 def ridge(features: Float[np.ndarray, "image feature"], targets: Float[np.ndarray, "image target"]) -> Ridge:
-    """Fit ``targets`` by least squares with the penalty of the least generalised cross-validation error.
+    """Fit ``targets`` by least squares; the penalty by leaving each image out once, in closed form.
 
     Features are standardised; those that never change weigh nothing. Of fewer images than features the smaller of the
     two matrices is decomposed.
 
-    Source: Golub, Heath, Wahba (1979), doi:10.1080/00401706.1979.10489751
+    Source: Allen (1974), doi:10.1080/00401706.1974.10489157; Golub, Heath, Wahba (1979),
+    doi:10.1080/00401706.1979.10489751
     """
+    features = features.astype(np.float64)
     centre, middle = features.mean(0), targets.mean(0)
     spread = features.std(0)
-    spread = np.where(spread > 1e-12 * np.maximum(np.abs(centre), 1e-300), spread, np.inf)
+    spread = np.where(spread > 1e-6 * (np.abs(centre) + 1e-30), spread, np.inf)
     left, values, right = np.linalg.svd((features - centre) / spread, full_matrices=False)
     aligned, y = left.T @ (targets - middle), targets - middle
-    best, chosen = np.inf, np.zeros_like(values)
-    scale = max(float((values**2).sum()) / features.shape[1], 1e-300)
-    for penalty in PENALTIES * scale:
-        kept = values**2 / (values**2 + penalty)
-        rest = float((y**2).sum() - ((2 * kept - kept**2)[:, None] * aligned**2).sum())
-        error = rest / max(1 - (kept.sum() + 1) / len(y), 1e-9) ** 2
+    best, penalty, chosen = np.inf, 0.0, np.zeros_like(values)
+    scale = max(float((values**2).sum()) / max(features.shape[1], 1), 1e-12)
+    for tried in PENALTIES * scale:
+        kept = values**2 / (values**2 + tried)
+        # The mean is fitted, too: each image weighs 1/n in it.
+        leverage = np.square(left) @ kept + 1 / len(y)
+        rest = (y - left @ (kept[:, None] * aligned)) / np.maximum(1 - leverage, 1e-6)[:, None]
+        error = float(np.square(rest).sum())
         if error < best:
-            best, chosen = error, values / (values**2 + penalty)
+            best, penalty, chosen = error, float(tried), values / (values**2 + tried)
     weights = (right.T @ (chosen[:, None] * aligned)) / spread[:, None]
-    return Ridge(weights, middle - centre @ weights)
+    return Ridge(weights, middle - centre @ weights, penalty)
 
 
 def one_hot(labels: Int[np.ndarray, "image"], classes: NDArray[np.int64]) -> Float[np.ndarray, "image class"]:

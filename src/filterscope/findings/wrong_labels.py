@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filterscope.findings.answers import Answers
+from filterscope.findings.gap_scores import Scored
 from filterscope.findings.intervals import Interval, share
-from filterscope.findings.scores import Scored
 from filterscope.findings.twins import unit_length
 
 NEIGHBOURS = 10
