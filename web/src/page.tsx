@@ -16,6 +16,7 @@ import { type Settings, isDark, keepSettings, loadSettings } from "./state/setti
 import { ClassView } from "./views/class";
 import { ClassesView } from "./views/classes";
 import { CompareView } from "./views/compare";
+import { DiagnosisView } from "./views/diagnosis";
 import { FilterView } from "./views/filter";
 import { LayerView } from "./views/layer";
 import { NetworkView } from "./views/network";
@@ -107,6 +108,9 @@ export function Page({ source }: { source: DataSource }) {
       g: () => go(address({ kind: "overview" }, route.atlas)),
       n: () => go(address({ kind: "network" }, route.atlas)),
       m: () => go(address({ kind: "classes" }, route.atlas)),
+      d: () => {
+        if (atlas?.manifest.hasDiagnosis) go(address({ kind: "diagnosis" }, route.atlas));
+      },
       p: copy,
       t: nextTheme,
       e: nextLanguage,
@@ -170,6 +174,8 @@ function Shown({ route: { view } }: { route: Route }) {
       return <ClassesView />;
     case "class":
       return <ClassView name={view.name} />;
+    case "diagnosis":
+      return <DiagnosisView />;
     case "compare":
       return <CompareView places={view.places} />;
     case "unknown":

@@ -17,7 +17,7 @@ export function atlasOf(layers: LayerInfo[], shards: Record<string, unknown> = {
   const manifest: Manifest = {
     key: "0", title: "made", network: "made", networkDigest: "", images: null, imageCount: 0, made: null,
     inputSize: [32, 32], missing: [], labels: [], layers, nodes: [], bands: [], columns: [], overview: {},
-    photograph: null, photographPicture: null, hasClasses: true, mapImages: 0, lenses: {},
+    photograph: null, photographPicture: null, hasClasses: true, hasDiagnosis: false, mapImages: 0, lenses: {},
   };
   const asked: string[] = [];
   return Object.assign(

@@ -167,7 +167,7 @@ def judge(
         told = f"{seen.images} images are fewer than its {width} filters: no dimension is claimed; give more images"
         return None, [Finding(layer.name, -1, LEFT_OUT, None, None, None, told)]
     found = dimensions(covariance, sums)
-    live = int((covariance.diagonal() > 0).sum()) - sum(covariance[unit, unit] > 0 for unit in dead)
+    live = int((covariance.diagonal() > 0).sum()) - sum(bool(covariance[unit, unit] > 0) for unit in dead)
     count, error = select(covariance).enough()
     spectrum = Spectrum(
         layer=layer.name,

@@ -8,6 +8,7 @@ from filterscope.atlas.records import Label, Layer, Node, Pair, Sheet
 from filterscope.report.bands import awake, bands
 from filterscope.report.behaviour import write_behaviour
 from filterscope.report.classes import Responses, write_classes
+from filterscope.report.diagnosis import write_diagnosis
 from filterscope.report.drawing import Overview, draw_layer
 from filterscope.report.images import ShownImages
 from filterscope.report.layer import COLUMNS, Units, layer_data, layer_info, unit_numbers
@@ -99,6 +100,7 @@ def write_atlas(atlas: Atlas, key: str, sink: Sink, watcher: Watcher) -> tuple[d
         "photograph": photograph,
         "photographPicture": images.draw_photograph(photograph, cutter, sink, key),
         "hasClasses": write_classes(atlas, cutter, sink, key, numbers_of, responses),
+        "hasDiagnosis": write_diagnosis(atlas, sink, key, numbers_of, title(atlas)),
         "mapImages": len(maps.images),
         "lenses": atlas.lenses(),
     }

@@ -6,6 +6,7 @@ import type {
   ClassInfo,
   ClassMeans,
   Classes,
+  Diagnosis,
   Images,
   LayerData,
   LayerInfo,
@@ -63,6 +64,10 @@ export class Atlas {
 
   classes(): Promise<Classes> {
     return this.once<Classes>("classes", (shard) => ({ ...shard, classes: distinct(shard.classes) }));
+  }
+
+  diagnosis(): Promise<Diagnosis> {
+    return this.once("diagnosis");
   }
 
   mapImages(): Promise<MapImages> {

@@ -37,6 +37,7 @@ export interface Manifest {
   /** Pictures of that photograph alone, so that the first view need not wait for the others. */
   photographPicture: PictureSet | null;
   hasClasses: boolean;
+  hasDiagnosis: boolean;
   /** How many images there are whose activation maps are kept. */
   mapImages: number;
   /** Settings of the lenses that have been at work, by name of the lens. */
@@ -337,4 +338,105 @@ export interface ClassInfo {
   contributions: [number, number, number, number][];
   /** [layer id, unit, z]: mean on this class in standard deviations of the unit's class means; strongest first. */
   responses: [number, number, number][];
+}
+
+/** The shard "KEY/diagnosis". Layers are given by their id; lists of layers are in execution order. */
+export interface Diagnosis {
+  /** Worst first; none: nothing was found. */
+  verdicts: Verdict[];
+  spectra: SpectrumInfo[];
+  probes: ProbeInfo[];
+  blocks: BlockInfo[];
+  relations: RelationInfo[];
+  families: FamilyInfo[];
+}
+
+/** What all findings of one kind come to. */
+export interface Verdict {
+  kind: string;
+  level: "warning" | "note" | "left out";
+  /** One sentence, in English. */
+  claim: string;
+  /** What is counted, or what the value of its finding is. */
+  number: "filters" | "layers" | "share" | "number" | "none";
+  /** The command that tells every finding. */
+  command: string;
+  findings: FindingInfo[];
+}
+
+export interface FindingInfo {
+  /** null: the network. */
+  layer: number | null;
+  /** null: the layer as a whole. */
+  unit: number | null;
+  value: number | null;
+  /** Ends of the 95 % interval; null: exact, or not known. */
+  low: number | null;
+  high: number | null;
+  /** What was measured, on what, and what would overturn it, in English. */
+  evidence: string;
+}
+
+export interface SpectrumInfo {
+  layer: number;
+  images: number;
+  samples: number;
+  width: number;
+  live: number;
+  mergeable: number;
+  /** Directions that make 99 % of the variance, and their 95 % interval. */
+  dimension: number;
+  low: number | null;
+  high: number | null;
+  participation: number | null;
+  /** So many of the filters give the others back, but for this share. */
+  recommended: number;
+  error: number | null;
+  /** Eigenvalues as shares of the variance, the largest first. */
+  shares: (number | null)[];
+}
+
+export interface ProbeInfo {
+  layer: number;
+  of: "validation" | "training";
+  classes: number;
+  images: number;
+  features: number;
+  accuracy: number | null;
+  low: number | null;
+  high: number | null;
+}
+
+/** A part that gives what it takes, in size: the change of accuracy without it, and its 95 % interval. */
+export interface BlockInfo {
+  name: string;
+  layers: number[];
+  parameters: number;
+  influence: number | null;
+  similarity: number | null;
+  change: number | null;
+  low: number | null;
+  high: number | null;
+}
+
+/** How `unit` is related to `other`, both of one layer; see the atlas's table "relation". */
+export interface RelationInfo {
+  layer: number;
+  unit: number;
+  other: number;
+  kind: string;
+  similarity: number | null;
+  scale: number | null;
+  angle: number | null;
+  mirrored: boolean | null;
+  dy: number | null;
+  dx: number | null;
+  p: number | null;
+}
+
+export interface FamilyInfo {
+  layer: number;
+  /** The first of its members: the others are it, mirrored if so, then turned by their angle, counter-clockwise. */
+  unit: number;
+  members: { unit: number; angle: number | null; mirrored: boolean }[];
 }

@@ -18,6 +18,7 @@ import { Patches } from "./patches";
 import { TakenAway } from "./taken_away";
 import { Trouble } from "./trouble";
 import { Tuning } from "./tuning";
+import { UnitFindings } from "./unit_findings";
 import { UnitFunctionBox } from "./unit_function";
 
 export interface FilterProps {
@@ -32,8 +33,12 @@ export function FilterBody({ beside, ...props }: FilterProps & { beside?: boolea
   const { atlas, layer, data, place } = props;
   const { words } = useApp();
   const behaviour = useLoaded(() => (layer.hasBehaviour ? atlas.behaviour(layer) : null), [atlas, layer]);
+  const diagnosis = useLoaded(() => (atlas.manifest.hasDiagnosis ? atlas.diagnosis() : null), [atlas]);
+  const awaited =
+    (layer.hasBehaviour && !behaviour.value && !behaviour.error) ||
+    (atlas.manifest.hasDiagnosis && !diagnosis.value && !diagnosis.error);
   // All at once, and the room of a screen until then: what stands below does not move when it comes.
-  if (layer.hasBehaviour && !behaviour.value && !behaviour.error)
+  if (awaited)
     return (
       <div class="awaited-body">
         <Trouble error={null} />
@@ -50,6 +55,8 @@ export function FilterBody({ beside, ...props }: FilterProps & { beside?: boolea
       </div>
       <div class="patches-column">
         <Patches {...props} />
+        {diagnosis.error && <Trouble error={diagnosis.error} />}
+        {diagnosis.value && <UnitFindings {...props} diagnosis={diagnosis.value} />}
         {behaviour.error && <Trouble error={behaviour.error} />}
         {behaviour.value && <TakenAway {...props} behaviour={behaviour.value} />}
         {behaviour.value && <Tuning {...props} behaviour={behaviour.value} />}

@@ -42,6 +42,7 @@ export function Header({ copy, nextTheme, nextLanguage, showKeys }: HeaderProps)
         {link({ kind: "overview" }, words.nav.overview, ["overview"])}
         {link({ kind: "network" }, words.nav.network, ["network", "layer", "filter"])}
         {atlas.manifest.hasClasses && link({ kind: "classes" }, words.nav.classes, ["classes", "class"])}
+        {atlas.manifest.hasDiagnosis && link({ kind: "diagnosis" }, words.nav.diagnosis, ["diagnosis"])}
         {link({ kind: "compare", places: [] }, words.nav.compare, ["compare"])}
       </nav>
       <Search />

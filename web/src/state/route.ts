@@ -14,6 +14,7 @@ export type View =
   | { kind: "filter"; layer: string; unit: number }
   | { kind: "classes" }
   | { kind: "class"; name: string }
+  | { kind: "diagnosis" }
   | { kind: "compare"; places: Place[] }
   | { kind: "unknown"; path: string };
 
@@ -43,6 +44,7 @@ function parseView(parts: string[]): View {
   if (first === undefined) return { kind: "overview" };
   if (first === "~network") return { kind: "network" };
   if (first === "~classes") return { kind: "classes" };
+  if (first === "~diagnosis") return { kind: "diagnosis" };
   if (first === "~class" && second !== undefined) return { kind: "class", name: second };
   if (first === "~compare") return { kind: "compare", places: parts.slice(1).map(parsePlace) };
   if (second === undefined) return { kind: "layer", layer: first };
@@ -79,6 +81,7 @@ function viewParts(view: View): string[] {
       return [];
     case "network":
     case "classes":
+    case "diagnosis":
       return [`~${view.kind}`];
     case "class":
       return ["~class", view.name];

@@ -9,6 +9,7 @@ import { FilterTile, type Shows } from "../parts/filter_tile";
 import { FunctionChoice } from "../parts/function_choice";
 import { Grid } from "../parts/grid";
 import { HowTo } from "../parts/how_to";
+import { LayerFindings } from "../parts/layer_findings";
 import { MapBar } from "../parts/map_bar";
 import { useMapOf } from "../parts/map_choice";
 import { Trouble } from "../parts/trouble";
@@ -32,11 +33,16 @@ export function LayerView({ name }: { name: string }) {
   const { atlas, words } = useApp();
   const layer = atlas.layerNamed(name);
   const data = useLoaded(() => (layer ? atlas.layer(layer) : null), [atlas, layer]);
+  const diagnosis = useLoaded(() => (atlas.manifest.hasDiagnosis ? atlas.diagnosis() : null), [atlas]);
   if (!layer) return <NotFound what="layer" values={{ name }} />;
+  // Both at once: what comes later would push the filters down.
+  const judged = !atlas.manifest.hasDiagnosis || diagnosis.value || diagnosis.error;
   return (
     <div class="layer-view">
       <LayerHead layer={layer} words={words} />
-      {data.value ? <Filters layer={layer} data={data.value} /> : <Trouble error={data.error} />}
+      {diagnosis.error && <Trouble error={diagnosis.error} />}
+      {data.value && diagnosis.value && <LayerFindings layer={layer} diagnosis={diagnosis.value} />}
+      {data.value && judged ? <Filters layer={layer} data={data.value} /> : <Trouble error={data.error} />}
     </div>
   );
 }

@@ -1,6 +1,6 @@
 /** The first view: the one picture of the network. Depth from left to right, every layer a column of its filters. */
 
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import type { Band, LayerInfo, Manifest, PictureSet } from "../data/contract";
 import { big, formatted, percent, plain } from "../numbers";
 import { Field, fieldName } from "../parts/field";
@@ -13,6 +13,7 @@ import { ShareStack } from "../parts/share_stack";
 import { STRIP_GAP, Strip, stripSize } from "../pictures/strip";
 import { Tile } from "../pictures/tile";
 import { go, useAddress, useApp } from "../state/app";
+import { useWidth } from "../state/width";
 import { fill } from "../words";
 import type { Words } from "../words/en";
 
@@ -66,14 +67,7 @@ export function Overview() {
 }
 
 function Figure({ manifest, kind, words }: { manifest: Manifest; kind: Kind; words: Words }) {
-  const frame = useRef<HTMLElement>(null);
-  const [width, setWidth] = useState(0);
-  useLayoutEffect(() => {
-    const measure = () => setWidth(frame.current?.clientWidth ?? 0);
-    measure();
-    addEventListener("resize", measure);
-    return () => removeEventListener("resize", measure);
-  }, []);
+  const [frame, width] = useWidth<HTMLElement>();
   const gutter = width < 700 || manifest.layers.length > 20 ? 92 : 132;
   const count = Math.max(manifest.layers.length, 1);
   const column = Math.min(WIDEST, Math.max(NARROWEST, Math.floor((width - gutter) / count)));

@@ -1,0 +1,90 @@
+/** A family of filters around a circle: each at the angle by which the first must be turned to become it. */
+
+import type { FamilyInfo, LayerData, LayerInfo } from "../data/contract";
+import { movedApart, tie } from "../data/diagnosis";
+import type { Diagnosis } from "../data/contract";
+import { formatted } from "../numbers";
+import { FilterTile } from "../parts/filter_tile";
+import { bestKind } from "../parts/picture_kind";
+import { useApp } from "../state/app";
+import { fill } from "../words";
+
+/** Side of the square that it stands in: a few filters need less of it. */
+const SIDES = [
+  [3, 220],
+  [6, 270],
+  [Number.POSITIVE_INFINITY, 340],
+] as const;
+/** Side of a member's picture. */
+const LARGEST = 66;
+const SMALLEST = 34;
+/** Below a picture: the filter's number. */
+const UNDER = 20;
+
+interface FamilyWheelProps {
+  diagnosis: Diagnosis;
+  family: FamilyInfo;
+  layer: LayerInfo;
+  data: LayerData;
+}
+
+export function FamilyWheel({ diagnosis, family, layer, data }: FamilyWheelProps) {
+  const { words } = useApp();
+  const { members } = family;
+  const side = SIDES.find(([most]) => members.length <= most)?.[1] ?? 340;
+  const tile = Math.round(Math.min(LARGEST, Math.max(SMALLEST, (Math.PI * (side - LARGEST)) / members.length / 1.5)));
+  const radius = (side - tile - UNDER) / 2;
+  const inner = radius - tile * 0.72;
+  const middle = side / 2;
+  const at = (degrees: number, far: number): [number, number] => {
+    const turn = (degrees * Math.PI) / 180;
+    return [middle + far * Math.cos(turn), middle - far * Math.sin(turn)];
+  };
+  const apart = (1.35 * tile * 180) / (Math.PI * radius);
+  const angles = movedApart(members.map((one) => one.angle ?? 0), apart);
+  const ties = members.map((one) => tie(diagnosis, family, one.unit));
+  const byKernels = ties.some((one) => one !== null && one.scale !== null);
+  const shows = bestKind(data, members.map((one) => one.unit), byKernels ? ["kernel"] : []);
+  return (
+    <div class="wheel" style={{ width: `${side}px`, height: `${side}px` }}>
+      <svg aria-hidden="true" width={side} height={side} viewBox={`0 0 ${side} ${side}`}>
+        <circle class="rim" cx={middle} cy={middle} r={inner} />
+        {members.map((one, place) => {
+          const [x, y] = at(one.angle ?? 0, inner);
+          const [toX, toY] = at(angles[place] ?? 0, radius - tile * 0.5);
+          return (
+            <g key={one.unit} class={one.mirrored ? "mirrored" : ""}>
+              <line class="spoke" x1={middle} y1={middle} x2={x} y2={y} />
+              <line class="lead" x1={x} y1={y} x2={toX} y2={toY} />
+              <circle class="dot" cx={x} cy={y} r={place ? 3 : 4.5} />
+            </g>
+          );
+        })}
+      </svg>
+      {members.map((one, place) => {
+        const [x, y] = at(angles[place] ?? 0, radius);
+        const similarity = ties[place]?.similarity;
+        const lies = `${one.mirrored ? "⇋ " : ""}${Math.round(one.angle ?? 0)}°`;
+        const how = fill(words.diagnosis.member, { angle: Math.round(one.angle ?? 0) });
+        return (
+          <div
+            key={one.unit}
+            class="wheel-member"
+            title={[
+              `${layer.name}:${one.unit}`,
+              one.mirrored ? `${words.diagnosis.mirrored}, ${how}` : how,
+              place === 0
+                ? words.diagnosis.first
+                : similarity === undefined || similarity === null
+                  ? words.diagnosis.byOthers
+                  : fill(words.diagnosis.correlation, { value: formatted("correlation", similarity) }),
+            ].join("; ")}
+            style={{ left: `${x - tile / 2}px`, top: `${y - (tile + UNDER) / 2}px`, width: `${tile}px` }}
+          >
+            <FilterTile {...{ layer, data, shows }} place={data.units.indexOf(one.unit)} size={tile} value={lies} />
+          </div>
+        );
+      })}
+    </div>
+  );
+}
