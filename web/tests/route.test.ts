@@ -13,6 +13,7 @@ describe("an address leads back to its view", () => {
     { kind: "overview" },
     { kind: "network" },
     { kind: "classes" },
+    { kind: "diagnosis" },
     ...NAMES.flatMap((name): View[] => [
       { kind: "layer", layer: name },
       { kind: "filter", layer: name, unit: 17 },

@@ -78,7 +78,7 @@ function Filters({ diagnosis, verdict, related, layer, findings }: LayerRowProps
   );
   if (families.length)
     return (
-      <div>
+      <div class="families">
         {families.map((family) => (
           <FamilyRow key={family.unit} {...{ family, layer, data, shows }} />
         ))}

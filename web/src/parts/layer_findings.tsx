@@ -50,13 +50,12 @@ export function spectrumLabel(layer: LayerInfo, spectrum: SpectrumInfo, words: W
 /** A layer's directions in a sentence or two. */
 export function spectrumText(spectrum: SpectrumInfo, words: Words): string {
   const { dimension, width, low, high, recommended, error, participation } = spectrum;
+  const within = low !== null && high !== null && ` (${fill(words.diagnosis.interval, { low, high })})`;
   return [
-    fill(words.diagnosis.directions, { n: dimension, width }),
-    low !== null && high !== null && ` (${fill(words.diagnosis.interval, { low, high })})`,
-    `; ${fill(words.diagnosis.participation, { value: plain(participation) })}`,
-    recommended < width && `; ${fill(words.diagnosis.enough, { n: recommended, error: percent(error) })}`,
-    ".",
+    `${fill(words.diagnosis.directions, { n: dimension, width })}${within || ""}`,
+    fill(words.diagnosis.participation, { value: plain(participation) }),
+    recommended < width && fill(words.diagnosis.enough, { n: recommended, error: percent(error) }),
   ]
     .filter(Boolean)
-    .join("");
+    .join(" · ");
 }

@@ -1,8 +1,7 @@
 /** A family of filters around a circle: each at the angle by which the first must be turned to become it. */
 
-import type { FamilyInfo, LayerData, LayerInfo } from "../data/contract";
+import type { Diagnosis, FamilyInfo, LayerData, LayerInfo } from "../data/contract";
 import { movedApart, tie } from "../data/diagnosis";
-import type { Diagnosis } from "../data/contract";
 import { formatted } from "../numbers";
 import { FilterTile } from "../parts/filter_tile";
 import { bestKind } from "../parts/picture_kind";
@@ -11,12 +10,12 @@ import { fill } from "../words";
 
 /** Side of the square that it stands in: a few filters need less of it. */
 const SIDES = [
-  [3, 220],
-  [6, 270],
+  [3, 260],
+  [6, 300],
   [Number.POSITIVE_INFINITY, 340],
 ] as const;
 /** Side of a member's picture. */
-const LARGEST = 66;
+const LARGEST = 60;
 const SMALLEST = 34;
 /** Below a picture: the filter's number. */
 const UNDER = 20;
@@ -34,7 +33,7 @@ export function FamilyWheel({ diagnosis, family, layer, data }: FamilyWheelProps
   const side = SIDES.find(([most]) => members.length <= most)?.[1] ?? 340;
   const tile = Math.round(Math.min(LARGEST, Math.max(SMALLEST, (Math.PI * (side - LARGEST)) / members.length / 1.5)));
   const radius = (side - tile - UNDER) / 2;
-  const inner = radius - tile * 0.72;
+  const inner = radius - tile * 0.85;
   const middle = side / 2;
   const at = (degrees: number, far: number): [number, number] => {
     const turn = (degrees * Math.PI) / 180;
