@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from odd import write_odd
 from visit import Visit
@@ -12,7 +13,8 @@ from visit import Visit
 from assassin import Assassin, Killed
 from filterscope import inspection
 from filterscope.atlas import Atlas, Identity, open_ledger
-from filterscope.atlas.records import Function, LayerFunction
+from filterscope.atlas.diagnosis import Block, Finding, Probe, Spectrum
+from filterscope.atlas.records import Function, LayerFunction, Relation
 from filterscope.demo.creatures import CLASSES, Creatures
 from filterscope.images import open_images
 from filterscope.lenses import BackProjections, Classes, Optima, Perturbations, TuningCurves
@@ -41,7 +43,7 @@ def atlas(tmp_path_factory) -> Atlas:
     atlas = inspection.inspect(network, images, folder, lenses=[Classes(WITH_IMAGE, steps=8)])
     names = ("network", "network_digest", "images", "images_digest")
     with open_ledger(folder, Identity(*(atlas.facts.get(name) for name in names))) as ledger:
-        ledger.write(*functions())
+        ledger.write(*functions(), *diagnosis())
     return Atlas(folder)
 
 
@@ -60,6 +62,37 @@ def functions() -> Iterator[Function | LayerFunction]:
         yield LayerFunction(
             "block3.conv2", weighted, 28, 4, 4, 4, *bounds(shares), "texture", "50 % texture + 30 % edge"
         )
+
+
+LAYERS = ("block1.conv1", "block3.conv2", "block5.conv2")
+
+
+def diagnosis() -> Iterator[Finding | Relation | Spectrum | Probe | Block]:
+    """What a diagnosis would have said: a dead filter, an equal one, a family of three, layers too wide or not."""
+    yield Finding("block1.conv1", 3, "provably dead", -0.5, None, None, "no image brings it above zero")
+    yield Finding("block3.conv2", 9, "equal", 1.0, None, None, "the same as block3.conv2:4")
+    yield Relation("block3.conv2", 9, "equal", 4, 1.0, scale=1.0)
+    yield Finding("block3.conv2", -1, "too many filters", 20.0, 19.0, 21.0, "20 of 32 directions")
+    yield Finding("", -1, "overfits", 0.0625, 0.05, 0.075, "a gap, overturned by other images")
+    yield Finding("", -1, "blocks left out", None, None, None, "no labels")
+    for unit, other, angle, mirrored in ((7, 5, 90.0, False), (8, 5, 30.0, True)):
+        kind = "mirrored" if mirrored else "rotated"
+        yield Relation("block3.conv2", unit, kind, other, 0.875, angle=angle, mirrored=mirrored, p=0.001)
+        back = angle if mirrored else 360 - angle
+        yield Relation("block3.conv2", other, kind, unit, 0.875, angle=back, mirrored=mirrored, p=0.001)
+    for unit in (5, 7, 8):
+        yield Finding("block3.conv2", unit, "family", 3.0, None, None, "one family of 3 orientations")
+    for layer, width, dimension in zip(LAYERS, (24, 32, 56), (24, 20, 50), strict=True):
+        shares = (0.5 ** np.arange(1, width + 1)).astype("<f4").tobytes()
+        low, high = dimension - 1, min(dimension + 1, width)
+        yield Spectrum(layer, 42, 420, width, width, 0, dimension, low, high, 3.5, dimension, 0.0078125, shares)
+    for place, layer in enumerate(LAYERS):
+        for of, more in (("validation", 0.0), ("training", 0.1)):
+            accuracy = 0.4 + 0.2 * place + more
+            yield Probe(layer, of, 12, 42, 100, accuracy, accuracy - 0.08, min(accuracy + 0.08, 1))
+    yield Block(
+        "block3", "Sequential", (LAYERS[1],), 9248, None, 42, 0.25, 0.9, 0.8, -0.125, -0.2, 0.01, None, None, None
+    )
 
 
 def bounds(shares: Sequence[float | None]) -> list[float | None]:

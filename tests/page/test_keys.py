@@ -54,7 +54,7 @@ def test_in_a_filter_arrows_turn_filters_and_u_and_o_turn_layers(open_page, repo
 
 def test_letters_lead_to_the_views(open_page, reports):
     visit = open_page(reports["folder"], "#/block3.conv2")
-    for key, address in [("n", "#/~network"), ("m", "#/~classes"), ("g", "#/")]:
+    for key, address in [("n", "#/~network"), ("m", "#/~classes"), ("d", "#/~diagnosis"), ("g", "#/")]:
         assert visit.press(key).address == address
 
 

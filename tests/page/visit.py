@@ -19,6 +19,8 @@ VIEWS = {
     "classes": "#/~classes",
     "class": "#/~class/tiger",
     "class without an image": "#/~class/octopus",
+    "diagnosis": "#/~diagnosis?open=equal,family,too many filters,overfits",
+    "related filter": "#/block3.conv2/9",
     "two filters": "#/~compare/block3.conv2:5/block5.conv2:9",
     "two layers": "#/~compare/block3.conv2/block5.conv2",
     "nowhere": "#/nowhere",

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image as Pillow
 
 from filterscope.atlas import Atlas, Identity, open_ledger
+from filterscope.atlas.diagnosis import Block, Finding, Probe, Spectrum
 from filterscope.atlas.records import (
     Activation,
     ActivationMap,
@@ -148,7 +149,36 @@ def write_hand_made(folder: Path) -> HandMade:
             ClassActivation("conv1", unit, np.array(rng.normal(size=3), "<f4").tobytes()) for unit in range(3)
         ],
         Histogram: [Histogram("conv1", 1, "image", 0.5, -2, (1, 0, 4, 3))],
-        Relation: [Relation("conv1", 0, "response", 1, 0.2), Relation("conv1", 0, "response", 2, 0.9)],
+        Relation: [
+            Relation("conv1", 0, "response", 1, 0.2),
+            Relation("conv1", 0, "response", 2, 0.9),
+            Relation("conv1", 1, "rotated", 0, 0.91234567, angle=90.0, mirrored=False, p=0.001),
+            Relation("conv1", 0, "rotated", 1, 0.91234567, angle=270.0, mirrored=False, p=0.001),
+            Relation("conv2", 3, "scaled", 1, 1.0, scale=2.5),
+        ],
+        Finding: [
+            Finding("conv1", 1, "family", 2.0, None, None, "one family"),
+            Finding("conv1", 0, "family", 2.0, None, None, "one family"),
+            Finding("conv1", -1, "families", 2 / 3, None, None, "2 of 3"),
+            Finding("conv2", -1, "families", 0.0, None, None, "0 of 4"),
+            Finding("conv2", 3, "scaled", 2.5, None, None, "twice and a half"),
+            Finding("", -1, "overfits", 0.12345678, 0.1, 0.15, "by so much"),
+            Finding("", -1, "blocks left out", None, None, None, "no labels"),
+        ],
+        Spectrum: [
+            Spectrum(
+                name, 8, 80, 3, 3, 0, 2, low, low and 3, 1.87654321, 2, 0.012345678, np.array(shares, "<f4").tobytes()
+            )
+            for name, low, shares in (("conv2", None, (1.0, 0.0, 0.0)), ("conv1", 1, (0.75, 0.2, 0.05)))
+        ],
+        Probe: [
+            Probe(name, of, 3, 40, 12, 0.61234567, 0.5, 0.7)
+            for name in ("conv2", "conv1")
+            for of in ("training", "validation")
+        ],
+        Block: [
+            Block("body", "Sequential", ("conv2",), 300, None, 8, 0.25, 0.9, 0.8, -0.0625, -0.1, 0.0, None, None, None)
+        ],
         Patch: patches,
         BackProjection: [
             BackProjection("conv1", unit, rank, method, 9.123456 - rank, 0.0123456 * (unit + rank))

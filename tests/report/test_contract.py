@@ -50,6 +50,7 @@ def test_every_object_has_the_fields_of_its_interface(report):
     known = interfaces()
     manifest, data = report.manifest, report.shards["0/layer-000"]
     classes, behaviour = report.shards["0/classes"], report.shards["0/behaviour-000"]
+    diagnosis = report.shards["0/diagnosis"]
     pairs = {
         "Index": [report.shards["index"]],
         "Manifest": [manifest],
@@ -77,6 +78,14 @@ def test_every_object_has_the_fields_of_its_interface(report):
         "TuningCurves": behaviour["tuning"]["curves"],
         "PerturbationInfo": [one for one in behaviour["perturbations"] if one],
         "ClassInfo": classes["classes"],
+        "Diagnosis": [diagnosis],
+        "Verdict": diagnosis["verdicts"],
+        "FindingInfo": [one for verdict in diagnosis["verdicts"] for one in verdict["findings"]],
+        "SpectrumInfo": diagnosis["spectra"],
+        "ProbeInfo": diagnosis["probes"],
+        "BlockInfo": diagnosis["blocks"],
+        "RelationInfo": diagnosis["relations"],
+        "FamilyInfo": diagnosis["families"],
     }
     assert len(known) == len(pairs)
     for name, objects in pairs.items():

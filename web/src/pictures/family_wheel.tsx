@@ -8,17 +8,29 @@ import { bestKind } from "../parts/picture_kind";
 import { useApp } from "../state/app";
 import { fill } from "../words";
 
-/** Side of the square that it stands in: a few filters need less of it. */
+/** Side of the square that so many members stand in. */
 const SIDES = [
-  [3, 260],
-  [6, 300],
-  [Number.POSITIVE_INFINITY, 340],
+  [3, 270],
+  [6, 310],
+  [9, 350],
+  [Number.POSITIVE_INFINITY, 460],
 ] as const;
 /** Side of a member's picture. */
 const LARGEST = 60;
 const SMALLEST = 34;
 /** Below a picture: the filter's number. */
 const UNDER = 20;
+
+/** Pictures as large as they can be around the circle, and how far apart they must stand, in degrees. */
+function sizes(count: number): { side: number; tile: number; radius: number; apart: number } {
+  const side = SIDES.find(([most]) => count <= most)?.[1] ?? 460;
+  for (let tile = LARGEST; ; tile -= 2) {
+    const radius = (side - tile - UNDER) / 2;
+    // Upright boxes whose middles are a diagonal apart do not meet, in whatever direction that is.
+    const apart = (360 / Math.PI) * Math.asin(Math.hypot(tile + 3, tile + UNDER + 3) / 2 / radius);
+    if (count * apart <= 360 || tile <= SMALLEST) return { side, tile, radius, apart };
+  }
+}
 
 interface FamilyWheelProps {
   diagnosis: Diagnosis;
@@ -30,16 +42,13 @@ interface FamilyWheelProps {
 export function FamilyWheel({ diagnosis, family, layer, data }: FamilyWheelProps) {
   const { words } = useApp();
   const { members } = family;
-  const side = SIDES.find(([most]) => members.length <= most)?.[1] ?? 340;
-  const tile = Math.round(Math.min(LARGEST, Math.max(SMALLEST, (Math.PI * (side - LARGEST)) / members.length / 1.5)));
-  const radius = (side - tile - UNDER) / 2;
+  const { side, tile, radius, apart } = sizes(members.length);
   const inner = radius - tile * 0.85;
   const middle = side / 2;
   const at = (degrees: number, far: number): [number, number] => {
     const turn = (degrees * Math.PI) / 180;
     return [middle + far * Math.cos(turn), middle - far * Math.sin(turn)];
   };
-  const apart = (1.35 * tile * 180) / (Math.PI * radius);
   const angles = movedApart(members.map((one) => one.angle ?? 0), apart);
   const ties = members.map((one) => tie(diagnosis, family, one.unit));
   const byKernels = ties.some((one) => one !== null && one.scale !== null);
