@@ -1,6 +1,7 @@
 """Take the pictures of the page that the documents show, from a report of the demo.
 
 Run: filterscope demo --out demo.atlas && python docs/make_screenshots.py demo.report/index.html
+The view of a diagnosis is in the report of an atlas that fs.diagnose went on with: --diagnosed OTHER.report/index.html
 """
 
 import argparse
@@ -60,10 +61,16 @@ def shots(layer: str, unit: int, other: int, name: str) -> list[Shot]:
     ]
 
 
+DIAGNOSIS = Shot("page_diagnosis.png", "#/~diagnosis?open=near,family", height=1200)
+
+
 def main() -> None:
     """Take them, and say how large they are."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=Path, help="index.html of a report of the demo")
+    parser.add_argument(
+        "--diagnosed", type=Path, help="index.html of a report with a diagnosis; default: no picture of it"
+    )
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder of the pictures")
     parser.add_argument("--layer", default="block3.conv3", help="whose filters are shown")
     parser.add_argument("--unit", type=int, default=5, help="the filter that is shown")
@@ -74,9 +81,12 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=options.chromium, args=ARGUMENTS)
-        for shot in shots(options.layer, options.unit, options.other, options.name):
+        every = [(options.report, shot) for shot in shots(options.layer, options.unit, options.other, options.name)]
+        if options.diagnosed:
+            every.append((options.diagnosed, DIAGNOSIS))
+        for report, shot in every:
             file = options.out / shot.file
-            file.write_bytes(small(taken(browser, options.report.resolve().as_uri(), shot)))
+            file.write_bytes(small(taken(browser, report.resolve().as_uri(), shot)))
             sys.stdout.write(f"{file}: {file.stat().st_size / 1000:.0f} kB\n")
         browser.close()
 

@@ -73,7 +73,7 @@ def test_tab_reaches_every_control_and_the_focus_is_seen(open_page, reports):
     visit = open_page(reports["folder"], "#/block3.conv2")
     visit.page.evaluate("document.querySelector('#search').blur()")
     names = []
-    for _ in range(22):
+    for _ in range(28):
         visit.page.keyboard.press("Tab")
         names.append(visit.focused)
         outline = visit.page.evaluate("""() => {

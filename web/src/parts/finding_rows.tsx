@@ -89,7 +89,7 @@ function Filters({ diagnosis, verdict, related, layer, findings }: LayerRowProps
       {some.map((finding, at) =>
         ties[at]?.length ? (
           <div class="kinship" key={finding.unit}>
-            {tile(finding.unit ?? 0, valueText(diagnosis, verdict.kind, finding))}
+            {tile(finding.unit ?? 0, APPROXIMATE.includes(verdict.kind) ? valueText(diagnosis, verdict.kind, finding) : "")}
             <span class="sign" aria-hidden="true">
               {APPROXIMATE.includes(verdict.kind) ? "≈" : "="}
             </span>

@@ -106,7 +106,7 @@ function Opened({ diagnosis, verdict }: { diagnosis: Diagnosis; verdict: Verdict
       <FindingRows diagnosis={diagnosis} verdict={verdict} related={related} />
       {first && (
         <div class="evidence">
-          <h3>{words.diagnosis.evidence}</h3>
+          <p class="evidence-title">{words.diagnosis.evidence}</p>
           <Evidence diagnosis={diagnosis} verdict={verdict} finding={first} />
         </div>
       )}

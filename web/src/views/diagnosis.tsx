@@ -235,7 +235,7 @@ function Wheel({ diagnosis, family }: { diagnosis: Diagnosis; family: FamilyInfo
   if (!layer) return null;
   return (
     <li>
-      <h3>{fill(words.diagnosis.wheel, { layer: layer.name, n: family.members.length, unit: family.unit })}</h3>
+      <h3>{fill(words.diagnosis.wheel, { layer: layer.name, unit: family.unit })}</h3>
       {data.value ? (
         <FamilyWheel {...{ diagnosis, family, layer }} data={data.value} />
       ) : (

@@ -417,7 +417,7 @@ export const en = {
     blockText: "{change} points ({low} to {high}); influence {influence}; {parameters} parameters",
     families: "Families of copies",
     familiesHelp: "Each around the member that most others are related to, which stands at 0° on the right. The others stand at the angle, counter-clockwise, by which that one is to be turned to become them; ⇋: mirrored first.",
-    wheel: "{layer}: {n} filters around {unit}",
+    wheel: "{layer}:{unit} and its copies",
     member: "turned by {angle}°",
     first: "the one that the others are held against",
     byOthers: "related by way of others",

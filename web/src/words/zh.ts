@@ -435,7 +435,7 @@ export const zh: Words = {
     blockText: "{change} 个百分点（{low} 至 {high}）；影响 {influence}；{parameters} 个参数",
     families: "副本家族",
     familiesHelp: "每个家族围绕与其他成员关系最多的一个，它位于右侧 0°。其他成员位于将它逆时针旋转后成为它们的角度；⇋：先镜像。",
-    wheel: "{layer}：围绕 {unit} 的 {n} 个滤波器",
+    wheel: "{layer}:{unit} 及其副本",
     member: "旋转 {angle}°",
     first: "其他成员与之比较的滤波器",
     byOthers: "经由其他成员相关",
