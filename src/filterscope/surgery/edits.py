@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from filterscope.atlas.records import Layer
 from filterscope.errors import BadModel
-from filterscope.findings.affine import Affine, affine
+from filterscope.findings.affine import batch_norm
 from filterscope.findings.duplicates import SAME
 from filterscope.model import Network
 from filterscope.model.ranges import Range
@@ -48,17 +48,20 @@ class State:
 
     def rows(self, name: str) -> NDArray[np.float64]:
         """(unit, number): weights and bias of a convolution or linear layer, its batch norm folded in."""
+        own = self.modules[name]
+        if not isinstance(own, (nn.Conv2d, nn.Linear)):
+            raise Refused(f"{name}, a {type(own).__name__}, makes it")
+        weight = own.weight.detach().double().flatten(1).cpu().numpy()
+        bias = np.zeros(len(weight)) if own.bias is None else own.bias.detach().double().cpu().numpy()
         if name in self.layers:
-            found = affine(self.network, self.layers[name])
-        else:
-            own = self.modules[name]
-            assert isinstance(own, nn.Linear)
-            bias = own.bias if own.bias is not None else own.weight.new_zeros(own.out_features)
-            weight = own.weight.detach()[:, :, None, None]
-            found = Affine(weight.double().cpu().numpy(), bias.detach().double().cpu().numpy(), 1)
-        if found is None:
-            raise Refused(f"the weights of {name} are not those of a plain layer")
-        return found.vectors()
+            scale, shift = batch_norm(self.network.module, self.layers[name])
+            weight, bias = weight * scale[:, None], bias * scale + shift
+        return np.concatenate([weight, bias[:, None]], 1)
+
+    def factor(self, name: str, unit: int, other: int) -> float:
+        """By what one unit is multiplied to come nearest to another, in float64."""
+        rows = self.rows(name)
+        return float(rows[unit] @ rows[other] / max(rows[other] @ rows[other], np.finfo(float).tiny))
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +201,9 @@ def merge(
     """Let everybody who reads a unit read another one instead, of which it is a multiple: W[:, i] += a W[:, j]."""
     holds: list[Hold] = []
     for unit, other, scale in zip(units, into, scales, strict=True):
+        # Findings tell it from weights in float32.
+        exact = state.factor(layer, unit, other)
+        scale = exact if abs(exact - scale) <= 10 * SAME * abs(scale) else scale
         mine, theirs = (graph.coupling(layer, [one]) for one in (unit, other))
         pairs = matched(mine, theirs)
         for one, twin in pairs:
