@@ -199,7 +199,8 @@ def test_the_formula_in_the_explanation_gives_what_it_says(workplace):
 
 
 @pytest.mark.parametrize(
-    "page", ["activations", "back-projection", "effective-kernels", "classic-filters", "faces", "functions", "tuning"]
+    "page",
+    ["activations", "back-projection", "effective-kernels", "classic-filters", "faces", "functions", "trim", "tuning"],
 )
 def test_python_on_the_page_of_a_method_runs(page, workplace):
     with few_images() if page == "functions" else contextlib.nullcontext():

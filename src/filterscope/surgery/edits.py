@@ -1,6 +1,6 @@
 """The edits that lose nothing: what proves each of them, what it does to the weights, and what it says was there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -76,16 +76,30 @@ class Edited:
 def remove_unread(state: State, graph: Graph, layer: str, units: Sequence[int]) -> Edited:
     """Take out what everybody multiplies by zero."""
     coupling = graph.coupling(layer, units)
-    holds = []
+    read: dict[int, str] = {}
     for one in coupling.having("reads"):
         own = graph.modules[one.name]
         if getattr(own, "groups", 1) > 1:
-            raise Refused(f"{one.name}, which reads it, has groups")
-        if bool((columns(own)[:, list(one.channels)] != 0).any()):
-            raise Refused(f"{one.name} reads it with weights other than zero")
-        holds.append(Hold(one.name, one.channels, (0.0,) * len(one.channels)))
+            raise Refused(f"{one.name}, which reads it, has groups", whole=True)
+        for unit in used_units(own, one):
+            read[unit] = f"{one.name} reads it with weights other than zero"
+    without(units, read)
+    holds = [Hold(one.name, one.channels, (0.0,) * len(one.channels)) for one in coupling.having("reads")]
     graph.cut(coupling)
     return Edited(coupling, tuple(holds))
+
+
+def used_units(own: nn.Module, one: Touched) -> set[int]:
+    """The units that a reader has weights for."""
+    used = (columns(own).transpose(0, 1).flatten(1) != 0).any(1)
+    return {unit for channel, unit in zip(one.channels, one.units, strict=True) if used[channel]}
+
+
+def without(units: Sequence[int], reasons: Mapping[int, str]) -> None:
+    """Refuse a step if there is a reason against any of its units, and say with which it could be done."""
+    if reasons:
+        first = next(reasons[unit] for unit in units if unit in reasons)
+        raise Refused(first, instead=[unit for unit in units if unit not in reasons], whole=True)
 
 
 def remove_fixed(state: State, graph: Graph, layer: str, units: Sequence[int]) -> Edited:
@@ -96,8 +110,14 @@ def remove_fixed(state: State, graph: Graph, layer: str, units: Sequence[int]) -
     W[:, k] += (c / c_k) W[:, i] for each other one, which is exact at the border, too.
     """
     coupling = graph.coupling(layer, units)
-    beside = in_the_same_channel(coupling)
-    values = {one.name: read_value(state, one, beside) for one in coupling.having("reads")}
+    values = {one.name: read_value(state, one) for one in coupling.having("reads")}
+    varied: dict[int, str] = {}
+    for one in coupling.having("reads"):
+        for unit, value in zip(one.units, values[one.name], strict=True):
+            if np.isnan(value):
+                text = f"what {one.name} is given of unit {unit} is not proven to be the same for all images and places"
+                varied.setdefault(unit, text + in_the_same_channel(coupling))
+    without(units, varied)
     if not values:
         raise Refused("no convolution or linear layer is known to read it", whole=True)
     keep = next((one for one in coupling.having("reads") if any(values[one.name]) and borders(graph, one)), None)
@@ -129,20 +149,11 @@ def in_the_same_channel(coupling: Coupling) -> str:
     return f"; {others[0]} goes into the same channel{more}" if others else ""
 
 
-def read_value(state: State, one: Touched, beside: str = "") -> tuple[float, ...]:
-    """What a reader is given on each of its channels, where bounds prove that it is always the same.
-
-    Args:
-        beside: what else may be the reason if it is not.
-    """
+def read_value(state: State, one: Touched) -> tuple[float, ...]:
+    """What a reader is given on each of its channels where bounds prove that it is always the same; NaN elsewhere."""
     if one.name not in state.incoming:
-        raise Refused(f"what {one.name} is given is not known")
-    values = fixed_value(state.incoming[one.name])[list(one.channels)]
-    if np.isnan(values).any():
-        unit = one.units[int(np.flatnonzero(np.isnan(values))[0])]
-        text = f"what {one.name} is given of unit {unit} is not proven to be the same for all images and places"
-        raise Refused(text + beside)
-    return tuple(float(value) for value in values)
+        raise Refused(f"what {one.name} is given is not known", whole=True)
+    return tuple(float(value) for value in fixed_value(state.incoming[one.name])[list(one.channels)])
 
 
 def borders(graph: Graph, one: Touched) -> bool:
@@ -199,37 +210,51 @@ def merge(
     state: State, graph: Graph, layer: str, units: Sequence[int], into: Sequence[int], scales: Sequence[float]
 ) -> Edited:
     """Let everybody who reads a unit read another one instead, of which it is a multiple: W[:, i] += a W[:, j]."""
-    holds: list[Hold] = []
+    readers: dict[int, tuple[float, list[tuple[Touched, Touched]]]] = {}
+    different: dict[int, str] = {}
     for unit, other, scale in zip(units, into, scales, strict=True):
         # Findings tell it from weights in float32.
         exact = state.factor(layer, unit, other)
         scale = exact if abs(exact - scale) <= 10 * SAME * abs(scale) else scale
-        mine, theirs = (graph.coupling(layer, [one]) for one in (unit, other))
-        pairs = matched(mine, theirs)
+        try:
+            readers[unit] = scale, twins(state, graph, layer, (unit, other), scale)
+        except Refused as no:
+            different[unit] = str(no)
+    without(units, different)
+    holds = []
+    for scale, pairs in readers.values():
         for one, twin in pairs:
-            check_same(state, graph, one, twin, scale, [first for first, _ in pairs])
-        for one, twin in pairs:
-            if one.role != "reads":
-                continue
-            if getattr(graph.modules[one.name], "groups", 1) > 1:
-                raise Refused(f"{one.name}, which reads it, has groups")
             weight = columns(graph.modules[one.name])
             with torch.no_grad():
                 weight[:, list(twin.channels)] += scale * weight[:, list(one.channels)]
             holds.append(Hold(one.name, one.channels, (scale,) * len(one.channels), twin.channels))
-    if not holds:
-        raise Refused("no convolution or linear layer is known to read it", whole=True)
     coupling = graph.coupling(layer, units)
     graph.cut(coupling)
     return Edited(coupling, tuple(holds))
 
 
+def twins(
+    state: State, graph: Graph, layer: str, units: tuple[int, int], scale: float
+) -> list[tuple[Touched, Touched]]:
+    """Who reads two units of which one is a multiple of the other, wherever they are made and carried."""
+    pairs = matched(*(graph.coupling(layer, [unit]) for unit in units))
+    for one, twin in pairs:
+        check_same(state, graph, one, twin, scale, [first for first, _ in pairs])
+    found = [(one, twin) for one, twin in pairs if one.role == "reads"]
+    for one, _ in found:
+        if getattr(graph.modules[one.name], "groups", 1) > 1:
+            raise Refused(f"{one.name}, which reads it, has groups")
+    if not found:
+        raise Refused("no convolution or linear layer is known to read it")
+    return found
+
+
 def matched(mine: Coupling, theirs: Coupling) -> list[tuple[Touched, Touched]]:
     """What belongs to two units, module by module."""
-    twins = {(one.name, one.role): one for one in theirs.touched}
-    if set(twins) != {(one.name, one.role) for one in mine.touched}:
+    others = {(one.name, one.role): one for one in theirs.touched}
+    if set(others) != {(one.name, one.role) for one in mine.touched}:
         raise Refused("other modules belong to the unit that it equals")
-    pairs = [(one, twins[one.name, one.role]) for one in mine.touched]
+    pairs = [(one, others[one.name, one.role]) for one in mine.touched]
     if any(len(one.channels) != len(twin.channels) or set(one.channels) & set(twin.channels) for one, twin in pairs):
         raise Refused("the two units go together")
     return pairs

@@ -175,6 +175,9 @@ def steps(found: Sequence[Finding | Relation], layers: Sequence[str]) -> list[St
                 made.append(Step(kind, layer, tuple(units), why, EXPECTED[kind]))
     for layer in layers:
         pairs = [one for one in found if is_copy(one, layer) and not {one.unit, one.other} & taken[layer]]
+        # Likeness has a tolerance: of a chain of copies the later ones follow in the next round.
+        gone = {one.unit for one in pairs}
+        pairs = [one for one in pairs if one.other not in gone]
         if pairs:
             made.append(merging(layer, pairs))
     return made
