@@ -29,8 +29,8 @@ NAMES = (
     "mobilenetv3_large_100 mobilenetv4_conv_small efficientnet_b0 tf_efficientnetv2_s mnasnet_100 seresnet33ts "
     "repvgg_a0 hrnet_w18_small dla34 ghostnet_100 ese_vovnet19b_dw xception41 mobileone_s0 selecsls42b gernet_s "
     "hardcorenas_a resnext50_32x4d regnetx_002 regnety_002 skresnet18 resnest14d res2net50_26w_4s cspresnet50 "
-    "mixnet_s nf_resnet26 tresnet_m rexnet_100 edgenext_xx_small fastvit_t8 dpn68 eca_resnet33ts convnext_atto convnextv2_atto "
-    "convnext_femto"
+    "mixnet_s nf_resnet26 tresnet_m rexnet_100 edgenext_xx_small fastvit_t8 dpn68 eca_resnet33ts "
+    "convnext_atto convnextv2_atto convnext_femto"
 )
 TORCHVISION = ("alexnet", "squeezenet1_1", "googlenet", "mobilenet_v2", "mnasnet0_5", "shufflenet_v2_x0_5")
 """Those on which pruning libraries were compared before: see docs/explanation/trim.md."""

@@ -74,10 +74,10 @@ class Oracle:
         worst = 0.0
         for kept, one in zip(self.answers, self.inputs, strict=True):
             try:
-                cut = answer(after, one)
+                cut, held_before = answer(after, one), answer(before, one, holds)
             except Exception as error:  # noqa: BLE001  # whatever a badly cut network raises is the complaint
-                return f"the cut network does not run: {one_line(error)}", float("inf")
-            held = apart(answer(before, one, holds), cut)
+                return f"the cut network does not run, or not with channels held: {one_line(error)}", float("inf")
+            held = apart(held_before, cut)
             worst = max(worst, apart(kept, cut))
             size = " x ".join(map(str, one.shape[-2:]))
             if not held <= self.tolerance:
