@@ -208,6 +208,7 @@ def test_the_formula_in_the_explanation_gives_what_it_says(workplace):
         "faces",
         "functions",
         "generalisation",
+        "trim",
         "tuning",
     ],
 )

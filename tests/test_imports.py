@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "lenses",
         "convolution",
     },
+    "surgery": {"errors", "atlas.records", "atlas.diagnosis", "images", "model", "lenses", "findings"},
     "inspection": {"errors", "atlas", "images", "model", "lenses", "findings", "engines"},
     "diagnosis": {
         "errors",

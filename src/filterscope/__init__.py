@@ -57,6 +57,11 @@ if TYPE_CHECKING:
     from filterscope.model import tap as tap
     from filterscope.report import write_report as write_report
     from filterscope.report.figure import figure as figure
+    from filterscope.surgery import Plan as Plan
+    from filterscope.surgery import Trimmed as Trimmed
+    from filterscope.surgery import apply as apply
+    from filterscope.surgery import plan as plan
+    from filterscope.surgery import trim as trim
 
 __version__ = "0.1.0"
 
@@ -80,13 +85,16 @@ PUBLIC = {
     "OptimalImage": "ascent",
     "Patches": "lenses",
     "Perturbations": "lenses",
+    "Plan": "surgery",
     "Preprocessing": "images.preprocessing",
     "Projection": "lenses.backprojection",
     "Recipe": "ascent",
     "Reconstruction": "lenses.reconstruction",
+    "Trimmed": "surgery",
     "TuningCurves": "lenses",
     "ablate": "findings.ablation",
     "activations": "lenses.activations",
+    "apply": "surgery",
     "backproject": "lenses.backprojection",
     "class_evidence": "ascent.objectives",
     "classic": "convolution",
@@ -107,10 +115,12 @@ PUBLIC = {
     "neuron": "ascent.objectives",
     "open_images": "images",
     "optimum": "ascent.optimum",
+    "plan": "surgery",
     "recipe": "ascent",
     "reconstruct": "lenses.reconstruction",
     "tap": "model",
     "total_variation": "ascent.objectives",
+    "trim": "surgery",
     "unit": "ascent.objectives",
     "units": "ascent.objectives",
     "write_report": "report",
@@ -137,13 +147,16 @@ __all__ = [
     "OptimalImage",
     "Patches",
     "Perturbations",
+    "Plan",
     "Preprocessing",
     "Projection",
     "Recipe",
     "Reconstruction",
+    "Trimmed",
     "TuningCurves",
     "ablate",
     "activations",
+    "apply",
     "backproject",
     "class_evidence",
     "classic",
@@ -164,10 +177,12 @@ __all__ = [
     "neuron",
     "open_images",
     "optimum",
+    "plan",
     "recipe",
     "reconstruct",
     "tap",
     "total_variation",
+    "trim",
     "unit",
     "units",
     "write_report",

@@ -31,6 +31,10 @@ class BadAtlas(FilterscopeError):
     """An atlas that cannot be opened, written, or that belongs to another network or other settings."""
 
 
+class BadPlan(FilterscopeError):
+    """A plan that cannot be read, or that is for another network."""
+
+
 class MissingExtra(FilterscopeError):
     """An optional library that this input needs is not installed."""
 

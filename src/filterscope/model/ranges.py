@@ -54,14 +54,7 @@ def find_ranges(network: Network, layers: Sequence[Layer]) -> dict[str, Range]:
     Raises:
         BadModel: if a layer does not run, or the network cannot be copied.
     """
-    preprocessing = network.preprocessing
-    height, width = preprocessing.input_size
-    dark = torch.zeros((1, height, width, preprocessing.channel_count), dtype=torch.uint8)
-    ends = [
-        normalise(pixels, preprocessing, device=network.device, dtype=torch.float64)
-        for pixels in (dark, torch.full_like(dark, 255))
-    ]
-    pixels = torch.cat([torch.minimum(*ends), torch.maximum(*ends)])
+    pixels = darkest_and_brightest(network)
     by_module: dict[str, list[Layer]] = {}
     for layer in layers:
         by_module.setdefault(layer.observed, []).append(layer)
@@ -79,6 +72,18 @@ def find_ranges(network: Network, layers: Sequence[Layer]) -> dict[str, Range]:
     with tap(module, list(by_module), stop=False) as read, torch.no_grad(), mode:
         read.visit(pixels, visit)
     return found
+
+
+def darkest_and_brightest(network: Network) -> Tensor:
+    """The smallest and the largest value of every pixel as the network takes it: (2, channel, height, width)."""
+    preprocessing = network.preprocessing
+    height, width = preprocessing.input_size
+    dark = torch.zeros((1, height, width, preprocessing.channel_count), dtype=torch.uint8)
+    ends = [
+        normalise(pixels, preprocessing, device=network.device, dtype=torch.float64)
+        for pixels in (dark, torch.full_like(dark, 255))
+    ]
+    return torch.cat([torch.minimum(*ends), torch.maximum(*ends)])
 
 
 def _over_positions(maps: Tensor) -> Range:
