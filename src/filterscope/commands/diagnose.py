@@ -152,6 +152,7 @@ def lines(found: "list[Verdict]", atlas: "Atlas", *, every: bool) -> list[str]:
         rest = ", ".join(one.kind for one in told[len(some) :])
         made.append(f"  and {rest}: filterscope diagnose {atlas.folder} --all")
     made += [f"  {one.claim}" for one in missing]
+    made += [f"  the images in question: {sheet}" for sheet in atlas.sheets() if ".generalisation." in sheet.name]
     made.append(f"wrote {atlas.folder}; see it with: filterscope report {atlas.folder}")
     return made
 

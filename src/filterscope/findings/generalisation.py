@@ -13,6 +13,7 @@ from filterscope.atlas.records import Layer
 from filterscope.atlas.work import Result, Task
 from filterscope.errors import BadImages, FilterscopeError
 from filterscope.findings.answers import Answers, answers, sample
+from filterscope.findings.gap_pictures import gap_sheets
 from filterscope.findings.gap_scores import Scored, accuracy_gap, balanced_gap, gap, score
 from filterscope.findings.gap_verdicts import NORM_GAIN, suspected, verdicts
 from filterscope.findings.generalised import Generalised, Measured, SetOfImages
@@ -105,9 +106,10 @@ class CompareSets:
     how: Generalisation
 
     def __call__(self, bench: Workbench) -> Result:
-        """The findings."""
+        """The findings, and the images that they name as pictures."""
         sets = (self.how.train, needed_images(bench))
-        return Result(compared(bench.network, sets, self.layers, self.how, bench).findings)
+        found = compared(bench.network, sets, self.layers, self.how, bench)
+        return Result(found.findings, gap_sheets(found, *sets, bench.network.preprocessing, Generalisation.name))
 
 
 def generalisation(
