@@ -75,7 +75,7 @@ def diagnosis() -> Iterator[Finding | Relation | Spectrum | Probe | Block]:
     yield Finding("block3.conv2", -1, "too many filters", 20.0, 19.0, 21.0, "20 of 32 directions")
     yield Finding("", -1, "overfits", 0.0625, 0.05, 0.075, "a gap, overturned by other images")
     yield Finding("", -1, "blocks left out", None, None, None, "no labels")
-    for unit, other, angle, mirrored in ((7, 5, 90.0, False), (8, 5, 30.0, True)):
+    for unit, other, angle, mirrored in ((7, 5, 90.0, False), (8, 5, 30.0, True), (8, 7, 120.0, True)):
         kind = "mirrored" if mirrored else "rotated"
         yield Relation("block3.conv2", unit, kind, other, 0.875, angle=angle, mirrored=mirrored, p=0.001)
         back = angle if mirrored else 360 - angle

@@ -92,12 +92,12 @@ def between(unit: int, other: int, lies: list[np.ndarray], similarity: float) ->
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_members_lie_as_the_maps_between_them_say_however_few_are_known(seed):
+def test_members_lie_as_the_maps_between_them_say(seed):
     rng = np.random.default_rng(seed)
     lies = [turned(float(rng.integers(24) * 15), bool(rng.integers(2))) for _ in range(7)]
-    # A chain that joins them all, and some pairs beside it.
-    order = rng.permutation(7).tolist()
-    pairs = {*itertools.pairwise(order), *(tuple(rng.choice(7, 2, replace=False).tolist()) for _ in range(4))}
+    every = list(itertools.combinations(range(7), 2))
+    # Of most pairs it is known how they lie, not of all.
+    pairs = {every[place] for place in rng.permutation(len(every))[2:]}
     links = [between(*ends, lies, 0.9) for one, other in sorted(pairs) for ends in ((one, other), (other, one))]
     (members,) = families(links, {("a", unit) for unit in range(7)})
     assert sorted(one.unit for one in members) == list(range(7))
@@ -110,3 +110,11 @@ def test_members_lie_as_the_maps_between_them_say_however_few_are_known(seed):
 def test_pairs_that_no_finding_speaks_of_are_no_family():
     links = [between(*ends, [turned(0, False), turned(30, False)], 0.9) for ends in ((0, 1), (1, 0))]
     assert families(links, {("a", 0), ("b", 1)}) == []
+
+
+def test_a_weak_pair_does_not_make_two_families_one():
+    lies = [turned(30.0 * unit, False) for unit in range(6)]
+    pairs = [*itertools.combinations(range(3), 2), *itertools.combinations(range(3, 6), 2), (2, 3)]
+    links = [between(*ends, lies, 0.9) for one, other in pairs for ends in ((one, other), (other, one))]
+    found = families(links, {("a", unit) for unit in range(6)})
+    assert [sorted(one.unit for one in members) for members in found] == [[0, 1, 2], [3, 4, 5]]

@@ -58,3 +58,16 @@ def test_members_at_one_angle_are_moved_apart_and_stay_in_order():
     assert 360 - (max(np.mod(found, 360)) - min(np.mod(found, 360))) > 15
     assert spread([10, 200], 5, 30) == [10, 200]
     assert sorted(np.round(spread([5.0] * 30, 10, 30))) == [12 * number for number in range(30)]
+
+
+def test_a_figure_of_a_family_is_its_wheel(atlas):
+    def texts(figure):
+        return sorted((text.get_text(), *text.get_position()) for text in figure.axes[0].texts)
+
+    assert texts(fs.figure(atlas, "0:0", show="family", width=85, dpi=100)) == texts(
+        family_wheel(atlas, "0:0", dpi=100)
+    )
+    with pytest.raises(FilterscopeError, match="draw '0:0' alone"):
+        fs.figure(atlas, ["0:0", "0:1"], show="family")
+    with pytest.raises(FilterscopeError, match=r"LAYER:INDEX|no layer"):
+        fs.figure(atlas, "0", show="family")

@@ -25,7 +25,10 @@ def figure(
     ] = None,
     show: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="optimum, patches, backprojections or kernel alone; default: all."),
+        typer.Option(
+            metavar="KIND",
+            help="optimum, patches, backprojections or kernel alone; family: a unit's copies; default: all.",
+        ),
     ] = None,
     sort: Annotated[
         str | None,

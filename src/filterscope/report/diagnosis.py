@@ -9,9 +9,7 @@ from filterscope.atlas.records import Relation
 from filterscope.report.kin import copies, families
 from filterscope.report.numbers import brief
 from filterscope.report.shards import Sink
-from filterscope.report.verdicts import LEFT_OUT, NOTE, OF_LAYERS, OF_UNITS, WARNING, Verdict, verdicts
-
-LEVELS = (WARNING, NOTE, LEFT_OUT)
+from filterscope.report.verdicts import LEFT_OUT, OF_LAYERS, OF_UNITS, Verdict, verdicts
 
 PLAIN = frozenset({"shift between the sets", "over-confident", "uneven classes"})
 """Kinds of findings about the network whose value is no share."""
@@ -30,8 +28,7 @@ def write_diagnosis(atlas: Atlas, sink: Sink, key: str, layers: Mapping[str, int
         layers: the number of each layer, by its name.
         name: of the atlas, as its commands are to say it: a report is shown around, and where it lay is nobody's.
     """
-    # Within a level the order stays: what is worth a look comes before what is worth knowing.
-    found = sorted(verdicts(atlas), key=lambda one: LEVELS.index(one.level))
+    found = verdicts(atlas)
     spectra, probes, blocks = atlas.records(Spectrum), atlas.records(Probe), atlas.records(Block)
     if not (found or spectra or probes or blocks or "redundancy" in atlas.lenses()):
         return False

@@ -16,6 +16,7 @@ from filterscope.report.depth import TARGET, draw_capacity
 from filterscope.report.panels import KINDS, Group, Panel, gathered
 from filterscope.report.pixels import printed
 from filterscope.report.plate import FAINT, HEADING, LEADING, POINT, SMALL, TEXT, PaperFigure, Plate, text_width
+from filterscope.report.wheel import family_wheel
 
 EDGE, GAP, BLOCK_GAP, APART = 0.4, 1.2, 0.35, 1.6
 """In millimetres: paper around all, between units, between the pictures of one, between its optimum and its patches."""
@@ -32,13 +33,19 @@ NARROWEST_BLOCK = 24.0
 NARROWEST, WIDEST = 50, 600
 """A figure's width in millimetres."""
 
+FAMILY = "family"
+"""What shows a unit and its copies."""
+
+SHOWN = (*KINDS, FAMILY)
+
 
 @dataclass(frozen=True)
 class Style:
     """How a figure looks.
 
     Args:
-        show: "optimum", "patches", "backprojections" or "kernel" alone; None: what there is.
+        show: "optimum", "patches", "backprojections" or "kernel" alone; "family": a unit and its turned, mirrored and
+            shifted copies around a circle; None: what there is.
         sort: order of a layer's units, the largest value of that column first; ``-COLUMN``: the smallest; None: index.
         count: so many units of a layer at most.
         width: in millimetres: a column of a paper is about 85, both are 170.
@@ -58,8 +65,8 @@ class Style:
     caption: bool = True
 
     def __post_init__(self) -> None:
-        if self.show is not None and self.show not in KINDS:
-            raise UnknownName.of("kind of picture", self.show, KINDS, f"there are: {', '.join(KINDS)}")
+        if self.show is not None and self.show not in SHOWN:
+            raise UnknownName.of("kind of picture", self.show, SHOWN, f"there are: {', '.join(SHOWN)}")
         if self.count < 1:
             raise FilterscopeError(f"units in a figure: at least 1, not {self.count}")
         if not NARROWEST <= self.width <= WIDEST:
@@ -87,7 +94,8 @@ def figure(
         target: ``LAYER``: its units side by side; ``LAYER:UNIT``: the optimum and the strongest patches of one, with
             their back-projections; ``LAYER:4,7,9``, ``LAYER:0-7``, or several of these: a row a unit;
             ``capacity``: probes and widths of all layers along the depth.
-        show: "optimum", "patches", "backprojections" or "kernel" alone; None: what there is.
+        show: "optimum", "patches", "backprojections" or "kernel" alone; "family": a unit and its turned, mirrored and
+            shifted copies around a circle; None: what there is.
         sort: order of a layer's units, the largest value of that column first; ``-COLUMN``: the smallest; None: index.
         count: so many units of a layer at most.
         width: in millimetres: a column of a paper is about 85, both are 170.
@@ -107,6 +115,10 @@ def figure(
     targets = [target] if isinstance(target, str) else list(target)
     if not targets:
         raise FilterscopeError("nothing to draw: give a layer, or units written LAYER:INDEX")
+    if show == FAMILY:
+        if len(targets) > 1:
+            raise FilterscopeError(f"a wheel is of one unit and its copies: draw {targets[0]!r} alone")
+        return family_wheel(atlas, targets[0], width=width, dpi=dpi)
     layers = layer_names(atlas)
     if targets == [TARGET] and TARGET not in layers:
         return draw_capacity(atlas, width, dpi, title=title, caption=caption)

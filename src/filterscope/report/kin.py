@@ -1,5 +1,6 @@
 """Families of filters: who belongs together, and how each lies against the one that most are related to."""
 
+import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,10 @@ def copies(records: Iterable[Relation]) -> list[Relation]:
     return [one for one in records if one.kind in COPIES]
 
 
+TOGETHER = 0.5
+"""Mean likeness of two groups of units, unrelated ones counting zero, down to which they are one family."""
+
+
 def families(related: Sequence[Relation], judged: Collection[tuple[str, int]]) -> list[list[Kin]]:
     """The families of one layer, the largest first; each begins with the member that most others are related to.
 
@@ -33,17 +38,33 @@ def families(related: Sequence[Relation], judged: Collection[tuple[str, int]]) -
         related: relations between copies, of one layer.
         judged: (layer, unit) of those that were found to be in a family: a pair by itself may be too weak for one.
     """
-    near: dict[int, list[Relation]] = {}
-    for one in related:
-        if (one.layer, one.unit) in judged and (one.layer, one.other) in judged:
-            near.setdefault(one.other, []).append(one)
-    found, seen = [], set[int]()
-    for head in sorted(near, key=lambda unit: (-len(near[unit]), unit)):
-        if head not in seen:
-            members = reached(head, near)
-            seen |= {one.unit for one in members}
-            found.append(members)
+    found = []
+    for group in joined(related):
+        near: dict[int, list[Relation]] = {}
+        for one in related:
+            if {one.unit, one.other} <= group and {(one.layer, one.unit), (one.layer, one.other)} <= set(judged):
+                near.setdefault(one.other, []).append(one)
+        if near:
+            found.append(reached(min(near, key=lambda unit: (-len(near[unit]), unit)), near))
     return sorted(found, key=lambda members: (-len(members), members[0].unit))
+
+
+def joined(related: Sequence[Relation]) -> list[set[int]]:
+    """Units in groups by average linkage, as families were told when they were found: a chain of pairs is none."""
+    likeness = {frozenset((one.unit, one.other)): one.similarity for one in related}
+    groups = [{unit} for unit in sorted({unit for pair in likeness for unit in pair})]
+
+    def mean(one: set[int], other: set[int]) -> float:
+        total = sum(likeness.get(frozenset((unit, mate)), 0.0) for unit in one for mate in other)
+        return total / (len(one) * len(other))
+
+    while len(groups) > 1:
+        one, other = max(itertools.combinations(groups, 2), key=lambda pair: mean(*pair))
+        if mean(one, other) < TOGETHER:
+            break
+        groups.remove(other)
+        one |= other
+    return groups
 
 
 def reached(head: int, near: dict[int, list[Relation]]) -> list[Kin]:
