@@ -1,10 +1,11 @@
 """Is surgery exact, or refused, on networks of every kind? Random weights, random planted removals.
 
-    python benchmarks/trim.py [--only NAME ...] [--plantings 4]
+    python benchmarks/trim.py [--only NAME ...] [--plantings 3]
 
 Of every architecture some convolutions are chosen. In every other one a quarter of the units gets weights and bias of
-zero, batch norm included; in the rest some units become copies of others. Then the network is trimmed, in one round. What surgery says it did is held against another road: the answers of the original and of the
-trimmed network to images that surgery has not seen, in float64.
+zero, batch norm included; in the rest some units become copies of others. Then the network is trimmed, in one round.
+What surgery says it did is held against another road: the answers of the original and of the trimmed network to images
+that surgery has not seen, in float64.
 
 Exact: something went, and the answers are equal to 1e-9. Refused: nothing went, and a reason was given. Wrong: the
 answers differ.
