@@ -14,6 +14,7 @@ answers differ.
 import argparse
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 import timm
@@ -68,7 +69,7 @@ def plant(network: fs.Network, count: int, dice: np.random.Generator) -> int:
         layer = layers[at]
         own = network.module.get_submodule(layer.name)
         norm = None if layer.observed == layer.name else network.module.get_submodule(layer.observed)
-        holder = norm if isinstance(norm, nn.modules.batchnorm._BatchNorm) else own
+        holder: Any = norm if isinstance(norm, nn.modules.batchnorm._BatchNorm) else own
         bias = getattr(holder, "bias", None)
         if not isinstance(bias, torch.Tensor) or not isinstance(own, nn.Conv2d):
             continue

@@ -3,7 +3,6 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision import models
 
 import filterscope as fs
 from filterscope.model.paths import find_paths
@@ -66,7 +65,6 @@ def test_a_unit_has_a_path_exactly_where_changing_it_changes_an_output():
             assert found[layer][unit] or not changed, f"{layer}:{unit}"
 
 
-def test_in_networks_with_random_weights_every_unit_has_a_path():
-    for name in ("resnet18", "mobilenet_v3_small", "densenet121", "convnext_tiny"):
-        one = fs.Network(getattr(models, name)(weights=None), fs.Preprocessing((32, 32)))
-        assert all(some.all() for some in find_paths(one, one.layers()).values()), name
+def test_with_random_weights_every_unit_has_a_path():
+    one = fs.Network(Branches(), fs.Preprocessing((16, 16)))
+    assert all(some.all() for some in find_paths(one, one.layers()).values())

@@ -20,7 +20,7 @@ MODEL_HELP = (
 
 LENS_NAMES = (
     "kernels, patches, backprojections, effective_kernels, tuning, perturbations, functions, "
-    "optima, classes, activations, and for a diagnosis moments, redundancy, families, capacity"
+    "optima, classes, activations, moments, redundancy, families, capacity, generalisation"
 )
 
 
@@ -42,7 +42,7 @@ def inspect(
     lens: Annotated[
         list[str] | None,
         typer.Option(
-            "--lens", help=f"{LENS_NAMES}; may be repeated. Default: all but the last two, which belong to a diagnosis."
+            "--lens", help=f"{LENS_NAMES}; may be repeated. Default: all up to activations; diagnose uses the rest."
         ),
     ] = None,
     patches: Annotated[int, typer.Option(min=1, max=100, help="Strongest patches per unit.")] = 9,
