@@ -67,9 +67,12 @@ def plant(network: fs.Network, count: int, dice: np.random.Generator) -> int:
     planted = 0
     for turn, at in enumerate(dice.choice(len(layers), min(count, len(layers)), replace=False).tolist()):
         layer = layers[at]
-        own = network.module.get_submodule(layer.name)
-        norm = None if layer.observed == layer.name else network.module.get_submodule(layer.observed)
-        holder: Any = norm if isinstance(norm, nn.modules.batchnorm._BatchNorm) else own
+        own: Any = network.module.get_submodule(layer.name)
+        # A batch norm with its activation inside is observed at a module within it.
+        places = [layer.observed, layer.observed.rpartition(".")[0]] if layer.observed != layer.name else []
+        norms = [network.module.get_submodule(place) for place in places if place]
+        norm = next((one for one in norms if isinstance(one, nn.modules.batchnorm._BatchNorm)), None)
+        holder: Any = own if norm is None else norm
         bias = getattr(holder, "bias", None)
         if not isinstance(bias, torch.Tensor) or not isinstance(own, nn.Conv2d):
             continue
