@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import early
 import numpy as np
 import small
 from constructed import DESIGNS, Constructed, constructed
@@ -27,9 +28,10 @@ DESIGNS_SHOWN = ("plain", "halved", "normed")
 RANDOM_SEEDS = (1, 3)
 """Of the random networks that the classifier is shown; it is held to those of another seed."""
 
-UNDEFINED = ("random mixture", "random places")
+UNDEFINED = ("random mixture", "random places", "early corner")
 """Mechanisms that are not shown: sums of a few contours, lights and hues at random, which are now like this, now like
-that function. What has none is held by the networks with random weights."""
+that function (what has none is held by the networks with random weights), and corners of two edges of which one alone,
+if it is strong, is enough."""
 
 FOLDS = 5
 """Mechanisms are left out a fifth at a time where a fit of many classifiers is tested."""
@@ -42,7 +44,7 @@ def known(folder: Path) -> Measured:
         for number, design in enumerate(DESIGNS)
         if design.name in DESIGNS_SHOWN
     ]
-    parts += [measured(one, folder) for one in (*small.networks(), *shown_at_random())]
+    parts += [measured(one, folder) for one in (*small.networks(), *early.networks(), *shown_at_random())]
     every = joined(parts)
     defined = np.array([truth.mechanism not in UNDEFINED for truth in every.truths])
     return every.where(np.flatnonzero(defined & every.behaviour.fires & np.isfinite(every.behaviour.values).any(1)))

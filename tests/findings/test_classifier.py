@@ -59,6 +59,18 @@ def test_a_larger_penalty_gives_smaller_weights():
     assert sizes[-1] < 0.02 * sizes[0]
 
 
+def test_wherever_the_search_starts_it_ends_at_the_same_model():
+    points, shares = clouds()
+    weights, dice = np.ones(len(points)), np.random.default_rng(5)
+    one = fit(points, shares, weights, 0.3)
+    for start in (
+        Logistic(dice.normal(0, 3, (4, 3)), dice.normal(0, 3, 3)),
+        fit(points, np.roll(shares, 1, 1), weights, 0.3),
+    ):
+        other = fit(points, shares, weights, 0.3, start)
+        np.testing.assert_allclose(softmax(other.logits(points)), softmax(one.logits(points)), atol=2e-3)
+
+
 def test_a_point_of_twice_the_weight_is_two_points():
     points, shares = clouds()
     weights = np.where(np.arange(60) < 20, 2.0, 1.0)

@@ -26,6 +26,7 @@ def bench() -> Iterator[SimpleNamespace]:
         import circuit
         import constructed
         import controls
+        import early
         import front
         import mechanisms
 
@@ -34,6 +35,7 @@ def bench() -> Iterator[SimpleNamespace]:
             circuit=circuit,
             constructed=constructed,
             controls=controls,
+            early=early,
             front=front,
             mechanisms=mechanisms,
         )
@@ -229,3 +231,71 @@ def test_controls_have_no_function_of_their_own(bench, small):
     np.testing.assert_allclose(heard(bench.controls.negated(small), images), -before, atol=1e-4)
     rotated = bench.controls.rotated(small, count=32)
     assert all(len(truth.shares) > 3 and sum(truth.shares.values()) == pytest.approx(1) for truth in rotated.truths)
+
+
+@pytest.fixture(scope="module")
+def early(bench):
+    """The network like early layers with kernels of 5 pixels."""
+    return bench.early.network(5, 2, False, 13)
+
+
+def step(degrees: float, share: float = 1.0, tint: tuple[float, ...] = (1, 1, 1)) -> np.ndarray:
+    """Two halves of an image around mid grey; the one in this direction is the brighter."""
+    places = np.arange(48) - 23.5
+    side = np.cos(np.deg2rad(degrees)) * places[None, :] - np.sin(np.deg2rad(degrees)) * places[:, None]
+    return np.clip(128 + 127 * share * np.sign(side)[:, :, None] * np.asarray(tint), 0, 255).astype(np.uint8)
+
+
+def of_mechanism(one, name: str, layer: str) -> list[int]:
+    """Where the truths are that belong to a mechanism in a layer, in the order of its directions."""
+    return [at for at, truth in enumerate(one.truths) if (truth.mechanism, truth.layer) == (name, layer)]
+
+
+def most(one, images: list[np.ndarray]) -> np.ndarray:
+    """(image, truth): the largest that the scored units say around the middle, where the step may lie between two."""
+    moved = np.stack([np.roll(image, (y, x), (0, 1)) for image in images for y in (-2, 0, 2) for x in (-2, 0, 2)])
+    return heard(one, moved).reshape(len(images), 9, -1).max(1)
+
+
+@pytest.mark.parametrize("name", ["early strong edge", "early unbroken edge", "early sharp edge"])
+def test_early_edges_want_their_direction_and_are_silent_for_what_is_faint(early, name):
+    own = of_mechanism(early, name, "carry")
+    found = most(early, [step(45 * turn, share) for share in (1.0, 0.02) for turn in range(8)])[:, own]
+    full, faint = np.maximum(found[:8], 0), np.maximum(found[8:], 0)
+    assert (np.diag(full) > 0.05).all()
+    assert (np.diag(full)[None] >= full - 1e-5).all()
+    assert (np.diag(full) > 5 * np.diag(full[[4, 5, 6, 7, 0, 1, 2, 3]])).all()
+    assert (faint <= 1e-5).all()
+
+
+def test_an_early_contour_does_not_mind_which_side_is_bright(early):
+    own = of_mechanism(early, "early contour", "carry")
+    found = most(early, [step(45 * turn) for turn in range(8)])[:, own]
+    np.testing.assert_allclose(np.diag(found), np.diag(found[[4, 5, 6, 7, 0, 1, 2, 3]]), rtol=0.2)
+    assert (np.diag(found) > 3 * np.maximum(np.diag(found[[2, 3, 4, 5, 6, 7, 0, 1]]), 0)).all()
+
+
+def test_early_hues_are_silent_for_greys_and_tinted_edges_are_not(early):
+    greys = [np.full((48, 48, 3), level, np.uint8) for level in (0, 90, 128, 255)]
+    hues = of_mechanism(early, "early strong hue", "carry")
+    tinted = of_mechanism(early, "early tinted edge", "carry")
+    found = most(early, [*greys, *(step(45 * turn) for turn in range(8))])
+    assert (found[:, hues] <= 1e-5).all()
+    assert (found[4:, tinted].max(0) > 0.05).all()
+    assert found[2][tinted] == pytest.approx(0, abs=0.01)
+    red = np.full((48, 48, 3), (255, 60, 60), np.uint8)
+    assert most(early, [red])[0][hues].max() > 0.05
+
+
+def test_early_textures_want_an_area_of_contours(early):
+    stripes = np.repeat((np.arange(48) // 4 % 2 * 254)[None, :, None], 48, 0).repeat(3, 2).astype(np.uint8)
+    one, many = most(early, [step(0), stripes])[:, of_mechanism(early, "early stripes", "area")].T[0]
+    assert many > 1.5 * one > 0
+
+
+def test_truths_of_early_units_are_of_units_that_are_there_and_sum_to_one(early):
+    layers = {layer.name: layer.channels for layer in early.network.layers()}
+    places = [(truth.layer, truth.unit) for truth in early.truths]
+    assert len(set(places)) == len(places)
+    assert all(unit < layers[layer] for layer, unit in places)
+    assert all(sum(truth.shares.values()) == pytest.approx(1) for truth in early.truths)

@@ -166,12 +166,13 @@ def fitted(examples: Examples, statistics: Sequence[str], seed: int = 0, members
     points = (filled - centre) / scale
     shares = kept.shares[:, [CLASSES.index(name) for name in classes]]
     left_out = leaving_out(points, shares, kept.mechanisms)
-    weights = balanced(shares)
-    found = temperature(left_out, shares, weights)
-    dice = np.random.default_rng(seed)
-    tables = [ensemble_member(points, shares, kept.mechanisms, dice) for _ in range(members)]
-    means, precision, distances = clusters(points, shares)
+    # Of mixtures no one name is right: were they counted, the others would be told with too little confidence.
     pure = shares.max(1) > 0.99
+    found = temperature(left_out[pure], shares[pure], balanced(shares[pure]))
+    dice = np.random.default_rng(seed)
+    near = fit(points, shares, balanced(shares), PENALTY)
+    tables = [ensemble_member(points, shares, kept.mechanisms, dice, near) for _ in range(members)]
+    means, precision, distances = clusters(points, shares)
     taken = softmax(left_out / found)
     confusion = np.stack([taken[pure & (shares[:, number] > 0.99)].mean(0) for number in range(len(classes))])
     return Fit(
@@ -211,9 +212,11 @@ def leaving_out(
     """The logits of every unit by a classifier that was fitted without any unit of its mechanism."""
     names = np.array(mechanisms)
     logits = np.zeros_like(shares)
+    every = fit(points, shares, balanced(shares), PENALTY)
     for name in sorted(set(mechanisms)):
         others = names != name
-        model = fit(points[others], shares[others], balanced(shares[others]), PENALTY)
+        # The start is where the search begins; what it ends at has not seen the mechanism.
+        model = fit(points[others], shares[others], balanced(shares[others]), PENALTY, start=every)
         logits[~others] = model.logits(points[~others])
     return logits
 
@@ -223,8 +226,12 @@ def ensemble_member(
     shares: Float[np.ndarray, "unit class"],
     mechanisms: Sequence[str],
     dice: np.random.Generator,
+    near: Logistic,
 ) -> Float[np.ndarray, "_row class"]:
-    """A classifier from mechanisms drawn with replacement, within each class; weights and bias in one table."""
+    """A classifier from mechanisms drawn with replacement, within each class; weights and bias in one table.
+
+    The search for it begins at the one ``near`` to it.
+    """
     names = np.array(mechanisms)
     chosen: list[NDArray[np.int64]] = []
     for number in range(shares.shape[1]):
@@ -232,7 +239,7 @@ def ensemble_member(
         drawn = dice.choice(own, len(own)) if own else ()
         chosen += [np.flatnonzero((names == name) & (shares.argmax(1) == number)) for name in drawn]
     rows = np.concatenate(chosen)
-    model: Logistic = fit(points[rows], shares[rows], balanced(shares[rows]), PENALTY)
+    model: Logistic = fit(points[rows], shares[rows], balanced(shares[rows]), PENALTY, start=near)
     return np.vstack([model.weights, model.bias])
 
 
