@@ -15,7 +15,7 @@ import early
 import numpy as np
 import small
 from calibrate import covered, in_folds, known, mixtures, shown_at_random, widened
-from constructed import DESIGNS, MECHANISMS, constructed
+from constructed import DESIGNS, MECHANISMS, Constructed, constructed
 from controls import SAME, random_networks, rotated
 from measured import CROPS, Measured, joined, measured, targets
 from numpy.typing import NDArray
@@ -185,14 +185,17 @@ def same_functions(folder: Path) -> list[Row]:
     few = [one for name in CLASSES for one in [each for each in MECHANISMS if each.family == name][:2]]
     one = constructed(replace(DESIGNS[3], name="few", mixtures=0), 3, few)
     last = one.truths[-1].layer
-    rows = []
-    before = measured(one, folder)
-    shares = load()["all"].told(before.behaviour)[0]
-    order = [number for number, truth in enumerate(before.truths) if truth.layer == last]
-    for name in ("permuted", "scaled", "folded"):
-        other = SAME[name](one)
+    order = [number for number, truth in enumerate(one.truths) if truth.layer == last]
+
+    # Parts of images are chosen for all layers that are looked at: of all networks it is the same one.
+    def told(other: Constructed) -> NDArray[np.float64]:
         found = measured(other, folder, truths=[other.truths[number] for number in order])
-        change = np.abs(load()["all"].told(found.behaviour)[0] - shares[order]).max()
+        return load()["all"].told(found.behaviour)[0]
+
+    before = told(one)
+    rows = []
+    for name in ("permuted", "scaled", "folded"):
+        change = np.abs(told(SAME[name](one)) - before).max()
         rows.append((f"{name}: largest change of a share", "1e-5", f"{change:.1e} of {len(order)}"))
     return rows
 

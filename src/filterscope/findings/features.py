@@ -171,7 +171,7 @@ def group_of(image: int) -> int:
 
     Example:
         >>> [group_of(image) for image in range(8)]
-        [0, 5, 2, 3, 7, 5, 9, 2]
+        [0, 8, 4, 3, 9, 4, 4, 3]
     """
     mixed = (image * 2654435761) % 2**32
     return (mixed ^ (mixed >> 16)) % GROUPS

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from filterscope.atlas.diagnosis import NETWORK, WHOLE, Finding, Spectrum
+from filterscope.atlas.records import Layer
 
 if TYPE_CHECKING:
     from filterscope.atlas import Atlas
@@ -42,13 +43,15 @@ class Kind:
 
 def verdicts(atlas: "Atlas") -> list[Verdict]:
     """The verdicts on a network, worst first; none where no diagnosis was made."""
-    order = {name: number for number, name in enumerate(atlas.layers()["name"])}
+    # By records and not by a frame: reports are written without pandas.
+    every = sorted(atlas.records(Layer), key=lambda one: one.position)
+    order = {layer.name: number for number, layer in enumerate(every)}
     found: dict[str, list[Finding]] = {}
     for one in atlas.records(Finding):
         found.setdefault(one.kind, []).append(one)
     for some in found.values():
         some.sort(key=lambda one: (order.get(one.layer, -1), one.unit))
-    units = int(atlas.layers()["channels"].sum())
+    units = sum(layer.channels for layer in every)
     widths = {one.layer: one.width for one in atlas.records(Spectrum)}
     told = [verdict(kind, found[kind], units, widths, str(atlas.folder)) for kind in KINDS if kind in found]
     levels = (WARNING, NOTE, LEFT_OUT)
@@ -119,7 +122,8 @@ def of_width(kind: str, findings: Sequence[Finding], widths: dict[str, int]) -> 
     ]
     rest = f" and {len(findings) - NAMED} more" if len(findings) > NAMED else ""
     count = f"{len(findings)} layer{'s' if len(findings) > 1 else ''}"
-    what = "have more filters than" if kind == "too many filters" else "use all of their filters, and may want more:"
+    have, use = ("have", "use all of their filters") if len(findings) > 1 else ("has", "uses all of its filters")
+    what = f"{have} more filters than" if kind == "too many filters" else f"{use}, and may want more:"
     many = "directions in their responses (99 % of the variance)"
     return f"{count} {what} {many}: {', '.join(shown)}{rest}"
 
