@@ -14,9 +14,11 @@ from filterscope.atlas.work import Result, Task
 from filterscope.errors import BadModel, FilterscopeError
 from filterscope.findings import blocks, probes, spectra
 from filterscope.findings.ablation import ablate
+from filterscope.findings.duplicates import MERGEABLE
 from filterscope.findings.features import Features, Sums, gather, join, numbers_for
 from filterscope.findings.reading import Reading, batch_for, spread
 from filterscope.findings.scoring import Scores, class_numbers
+from filterscope.findings.silence import CONSTANT, DEAD, NEVER_FIRED
 from filterscope.images import ImageSource
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.packing import packed, unpacked
@@ -28,9 +30,8 @@ PROBES_LEFT_OUT = "probes left out"
 BLOCKS_LEFT_OUT = "blocks left out"
 SEES_ALL = "sees the whole image before"
 
-SILENT = ("provably dead", "never fired", "constant")
-MERGEABLE = ("equal", "scaled")
-"""Kinds of findings about single filters that a layer's spectrum counts."""
+SAYING_NOTHING = (DEAD, NEVER_FIRED, CONSTANT)
+"""Kinds of findings about single filters that a layer's spectrum does not count as live."""
 
 IMAGES_A_TASK = 256
 """What a run that is killed loses at most."""
@@ -182,7 +183,7 @@ class JudgeWidth:
         else:
             seen = spectra.Seen(self.moment.images, self.moment.samples, self.moment.of)
             covariance = self.moment.covariance()
-        silent = sorted({one.unit for one in self.said if one.kind in SILENT and one.unit >= 0})
+        silent = sorted({one.unit for one in self.said if one.kind in SAYING_NOTHING and one.unit >= 0})
         mergeable = len({one.unit for one in self.said if one.kind in MERGEABLE and one.unit >= 0})
         spectrum, findings = spectra.judge(self.layer, seen, covariance, self.sums, silent, mergeable)
         wide = sees_all(self.layer, bench.network.preprocessing.input_size)

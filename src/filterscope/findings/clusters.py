@@ -1,9 +1,9 @@
 """Groups of what is alike, from likeness of all pairs alone, and how sure counts and means are."""
 
-import math
-
 import numpy as np
 from jaxtyping import Float, Int
+
+from filterscope.findings.intervals import share
 
 QUANTILE = 1.6448536269514722
 """Of the normal distribution, for an interval of 90 %."""
@@ -28,7 +28,7 @@ def groups(likeness: Float[np.ndarray, "item item"], threshold: float) -> Int[np
 
 
 def share_interval(count: int, total: int) -> tuple[float, float]:
-    """The 90 % interval of a share, after Wilson (1927), doi:10.1080/01621459.1927.10502953.
+    """The 90 % interval of a share, Wilson's; of nothing it is all.
 
     Example:
         >>> [round(end, 2) for end in share_interval(0, 10)]
@@ -36,10 +36,8 @@ def share_interval(count: int, total: int) -> tuple[float, float]:
     """
     if total == 0:
         return 0.0, 1.0
-    share, square = count / total, QUANTILE**2
-    middle = (share + square / (2 * total)) / (1 + square / total)
-    half = QUANTILE / (1 + square / total) * math.sqrt(share * (1 - share) / total + square / (4 * total**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    _, low, high = share(count, total, QUANTILE)
+    return low, high
 
 
 def mean_interval(values: Float[np.ndarray, "item"]) -> tuple[float, float] | None:

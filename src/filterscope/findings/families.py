@@ -15,7 +15,6 @@ from filterscope.errors import FilterscopeError
 from filterscope.findings import kernel_families, response_families
 from filterscope.findings.links import Family, Link, families
 from filterscope.findings.pixel_kernels import folded, sees_pixels
-from filterscope.images import stream
 from filterscope.lenses.centre import Centre
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.packing import packed, unpacked
@@ -29,7 +28,7 @@ from filterscope.lenses.perturbations import (
     named_places,
     strongest,
 )
-from filterscope.lenses.pool import SAME, Crop, choose, groups, seen
+from filterscope.lenses.pool import SAME, Crop, choose, cut_all, groups, seen
 from filterscope.lenses.scan import ScanChunk, chunks
 from filterscope.lenses.statistics import fold, unpack
 from filterscope.lenses.turned_parts import STEP, TURNS, Heard, hear_turned, turning_canvas, wide, with_margin
@@ -225,19 +224,8 @@ class ShowTurned:
     def cut(self, bench: Workbench) -> UInt8[np.ndarray, "crop height width channel"]:
         """The parts with what lies around them, each image decoded once; grey where an image cannot be read."""
         outer, _ = with_margin(self.size)
-        pixels = np.full((len(self.crops), *outer, bench.network.preprocessing.channel_count), 128, np.uint8)
-        by_image: dict[int, list[int]] = {}
-        for number, crop in enumerate(self.crops):
-            by_image.setdefault(crop.image, []).append(number)
         source = images_of(bench, self.settings.look)
-        batches = stream(
-            source, sorted(by_image), bench.network.preprocessing, batch_size=bench.batch_size, workers=bench.workers
-        )
-        for batch in batches:
-            for index, image in zip(batch.ids, batch.pixels, strict=True):
-                for number in by_image[index]:
-                    pixels[number] = wide(image, self.crops[number], self.size)
-        return pixels
+        return cut_all(bench, source, self.crops, outer, lambda image, crop: wide(image, crop, self.size))
 
 
 @dataclass(frozen=True)

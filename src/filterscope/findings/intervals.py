@@ -22,8 +22,8 @@ class Interval(NamedTuple):
         return f"{self.value:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
 
 
-def share(hits: int, count: int) -> Interval:
-    """The share of ``hits`` among ``count`` images, with Wilson's interval.
+def share(hits: int, count: int, z: float = Z) -> Interval:
+    """The share of ``hits`` among ``count`` images, with Wilson's interval; 95 % lie within ``z`` deviations.
 
     Raises:
         ValueError: if there are no images.
@@ -35,8 +35,8 @@ def share(hits: int, count: int) -> Interval:
     if count < 1:
         raise ValueError("a share needs images")
     value = hits / count
-    middle = (hits + Z**2 / 2) / (count + Z**2)
-    spread = Z / (count + Z**2) * math.sqrt(hits * (count - hits) / count + Z**2 / 4)
+    middle = (hits + z**2 / 2) / (count + z**2)
+    spread = z / (count + z**2) * math.sqrt(hits * (count - hits) / count + z**2 / 4)
     return Interval(value, min(max(0.0, middle - spread), value), max(min(1.0, middle + spread), value))
 
 

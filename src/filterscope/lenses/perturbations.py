@@ -12,13 +12,13 @@ from filterscope.ascent.canvas import fit_canvas
 from filterscope.atlas.records import Layer, Pair, Patch, Perturbation
 from filterscope.atlas.work import Picture, Result, Task
 from filterscope.errors import BadImages, FilterscopeError
-from filterscope.images import ImageSource, stream
+from filterscope.images import ImageSource
 from filterscope.images.scenes import Scenes
 from filterscope.images.stimuli.canvas import GREY
 from filterscope.lenses.alteration_series import Alteration, alterations
 from filterscope.lenses.centre import Centre
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
-from filterscope.lenses.pool import SAME, Crop, Strongest, choose, cut, groups, origin, seen
+from filterscope.lenses.pool import SAME, Crop, Strongest, choose, cut, cut_all, groups, origin, seen
 from filterscope.lenses.remainders import Heard, remainders
 from filterscope.lenses.scan import ScanChunk, chunks
 from filterscope.lenses.statistics import UnitStatistics, fold, unpack
@@ -254,24 +254,13 @@ class ShowPool:
 
     def cut(self, bench: Workbench) -> UInt8[np.ndarray, "crop height width channel"]:
         """The parts of the images, each image decoded once."""
-        source = images_of(bench, self.settings)
-        size = (len(self.crops), *self.canvas, bench.network.preprocessing.channel_count)
-        pixels = np.full(size, GREY, np.uint8)
-        by_image: dict[int, list[int]] = {}
-        for number, crop in enumerate(self.crops):
-            by_image.setdefault(crop.image, []).append(number)
-        batches = stream(
-            source,
-            sorted(by_image),
-            bench.network.preprocessing,
-            batch_size=bench.batch_size,
-            workers=bench.workers,
+        return cut_all(
+            bench,
+            images_of(bench, self.settings),
+            self.crops,
+            self.canvas,
+            lambda image, crop: cut(image, crop, self.canvas),
         )
-        for batch in batches:
-            for index, image in zip(batch.ids, batch.pixels, strict=True):
-                for number in by_image[index]:
-                    pixels[number] = cut(image, self.crops[number], self.canvas)
-        return pixels
 
 
 @dataclass(frozen=True)

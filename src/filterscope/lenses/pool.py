@@ -1,7 +1,7 @@
 """Which parts of which images are shown to all units of like receptive field: each strong for as many as can be."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,10 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 from filterscope.atlas.records import Layer, Pair
+from filterscope.images import ImageSource, stream
+from filterscope.images.stimuli.canvas import GREY
 from filterscope.lenses.centre import middle
+from filterscope.lenses.lens import Workbench
 from filterscope.model import Network
 
 LIKE = 1.5
@@ -96,6 +99,31 @@ def choose(strongest: Strongest, count: int, near: float) -> list[Crop]:
         at = first[best]
         chosen.append(Crop(int(strongest.image[at]), int(strongest.top[at]), int(strongest.left[at])))
     return chosen
+
+
+def cut_all(
+    bench: Workbench,
+    source: ImageSource,
+    crops: Sequence[Crop],
+    size: Pair,
+    one: Callable[[UInt8[np.ndarray, "height width channel"], Crop], UInt8[np.ndarray, "new_height new_width channel"]],
+) -> UInt8[np.ndarray, "crop new_height new_width channel"]:
+    """What ``one`` cuts out of its image for each crop, of ``size``; grey where an image cannot be read.
+
+    Each image is decoded once, however many crops are of it.
+    """
+    pixels = np.full((len(crops), *size, bench.network.preprocessing.channel_count), GREY, np.uint8)
+    by_image: dict[int, list[int]] = {}
+    for number, crop in enumerate(crops):
+        by_image.setdefault(crop.image, []).append(number)
+    batches = stream(
+        source, sorted(by_image), bench.network.preprocessing, batch_size=bench.batch_size, workers=bench.workers
+    )
+    for batch in batches:
+        for index, image in zip(batch.ids, batch.pixels, strict=True):
+            for number in by_image[index]:
+                pixels[number] = one(image, crops[number])
+    return pixels
 
 
 def cut(

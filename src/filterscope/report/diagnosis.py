@@ -9,10 +9,7 @@ from filterscope.atlas.records import Relation
 from filterscope.report.kin import copies, families
 from filterscope.report.numbers import brief
 from filterscope.report.shards import Sink
-from filterscope.report.verdicts import LEFT_OUT, OF_LAYERS, OF_UNITS, Verdict, verdicts
-
-PLAIN = frozenset({"shift between the sets", "over-confident", "uneven classes"})
-"""Kinds of findings about the network whose value is no share."""
+from filterscope.report.verdicts import KINDS, Verdict, verdicts
 
 ALIKE = "response"
 """The relation that every atlas has, diagnosed or not."""
@@ -76,21 +73,10 @@ def verdict_info(one: Verdict, layers: Mapping[str, int], name: str) -> dict[str
         "kind": one.kind,
         "level": one.level,
         "claim": one.claim,
-        "number": counted(one),
+        "number": KINDS[one.kind].counts,
         "command": f'filterscope diagnose {name}.atlas --kind "{one.kind}"',
         "findings": [finding_info(each, layers) for each in findings],
     }
-
-
-def counted(one: Verdict) -> str:
-    """What the number of a verdict is."""
-    if one.level == LEFT_OUT:
-        return "none"
-    if one.kind in OF_UNITS:
-        return "filters"
-    if one.kind in OF_LAYERS:
-        return "layers"
-    return "number" if one.kind in PLAIN else "share"
 
 
 def finding_info(one: Finding, layers: Mapping[str, int]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Verdicts: the findings of an atlas as a few sentences, worst first, each with its number and where there is more."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 WARNING, NOTE, LEFT_OUT = "warning", "note", "left out"
 """How a verdict is meant: something to look at; something to know; something that could not be measured."""
+
+FILTERS, LAYERS, SHARE, NUMBER, NOTHING = "filters", "layers", "share", "number", "none"
+"""What the number of a verdict is."""
 
 NAMED = 3
 """Filters or layers that a claim names."""
@@ -34,11 +37,24 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Among:
+    """What findings are counted among: all filters of the network, and the widths of layers with a spectrum."""
+
+    filters: int
+    widths: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Kind:
-    """How findings of a kind are told; ``tell`` gives the claim."""
+    """How findings of a kind are told.
+
+    ``tell`` gives the claim; ``counts`` says what its number is: FILTERS or LAYERS that are counted, a SHARE, a plain
+    NUMBER, or NOTHING.
+    """
 
     level: str
-    tell: Callable[[Sequence[Finding], int], str]
+    tell: Callable[[Sequence[Finding], Among], str]
+    counts: str
 
 
 def verdicts(atlas: "Atlas") -> list[Verdict]:
@@ -51,21 +67,20 @@ def verdicts(atlas: "Atlas") -> list[Verdict]:
         found.setdefault(one.kind, []).append(one)
     for some in found.values():
         some.sort(key=lambda one: (order.get(one.layer, -1), one.unit))
-    units = sum(layer.channels for layer in every)
-    widths = {one.layer: one.width for one in atlas.records(Spectrum)}
-    told = [verdict(kind, found[kind], units, widths, str(atlas.folder)) for kind in KINDS if kind in found]
+    among = Among(sum(layer.channels for layer in every), {one.layer: one.width for one in atlas.records(Spectrum)})
+    told = [verdict(kind, found[kind], among, str(atlas.folder)) for kind in KINDS if kind in found]
     levels = (WARNING, NOTE, LEFT_OUT)
     return sorted((one for one in told if one is not None), key=lambda one: levels.index(one.level))
 
 
-def verdict(kind: str, findings: Sequence[Finding], units: int, widths: dict[str, int], folder: str) -> Verdict | None:
+def verdict(kind: str, findings: Sequence[Finding], among: Among, folder: str) -> Verdict | None:
     """One of them; None where nothing is left to say."""
     how = KINDS[kind]
-    said = how.tell(findings, units) if kind not in WIDTHS else of_width(kind, findings, widths)
+    said = how.tell(findings, among)
     first = findings[0]
     if not said:
         return None
-    if kind in OF_UNITS or kind in OF_LAYERS or len(findings) > 1:
+    if how.counts in (FILTERS, LAYERS) or len(findings) > 1:
         more = f'filterscope diagnose {folder} --kind "{kind}"'
     else:
         more = f"filterscope report {folder}"
@@ -86,68 +101,70 @@ def place(one: Finding) -> str:
     return one.layer if one.unit == WHOLE else f"{one.layer}:{one.unit}"
 
 
-def filters(phrase: str, phrase_of_one: str) -> Callable[[Sequence[Finding], int], str]:
+def filters(level: str, phrase: str, phrase_of_one: str) -> Kind:
     """Claims about single filters."""
 
-    def tell(findings: Sequence[Finding], units: int) -> str:
+    def tell(findings: Sequence[Finding], among: Among) -> str:
         count = len({(one.layer, one.unit) for one in findings})
         what = phrase_of_one if count == 1 else phrase
-        return f"{count:,} of {units:,} filters {what}: {names(findings)}"
+        return f"{count:,} of {among.filters:,} filters {what}: {names(findings)}"
 
-    return tell
+    return Kind(level, tell, FILTERS)
 
 
-def never_fired(findings: Sequence[Finding], units: int) -> str:
+def never_fired(findings: Sequence[Finding], among: Among) -> str:
     """With the bound that so many images give."""
     bound = max(one.high or 0 for one in findings)
-    told = filters("never fired in the images", "never fired in the images")(findings, units)
+    told = filters(WARNING, "never fired in the images", "never fired in the images").tell(findings, among)
     return f"{told}; each fires in fewer than {100 * bound:.2g} % of such images (95 %)"
 
 
-def layers(phrase: str) -> Callable[[Sequence[Finding], int], str]:
+def layers(level: str, phrase: str) -> Kind:
     """Claims about layers."""
 
-    def tell(findings: Sequence[Finding], _units: int) -> str:
+    def tell(findings: Sequence[Finding], _among: Among) -> str:
         count = len({one.layer for one in findings})
         return f"{count} layer{'s' if count > 1 else ''} {phrase}: {names(findings)}"
 
-    return tell
+    return Kind(level, tell, LAYERS)
 
 
-def of_width(kind: str, findings: Sequence[Finding], widths: dict[str, int]) -> str:
-    """Layers with more filters than their responses have directions, or as many."""
-    shown = [
-        f"{one.layer} ({one.value:.0f} of {widths[one.layer]})" if one.layer in widths else one.layer
-        for one in sorted(findings, key=lambda one: (one.value or 0) / widths.get(one.layer, 1))[:NAMED]
-    ]
-    rest = f" and {len(findings) - NAMED} more" if len(findings) > NAMED else ""
-    count = f"{len(findings)} layer{'s' if len(findings) > 1 else ''}"
-    have, use = ("have", "use all of their filters") if len(findings) > 1 else ("has", "uses all of its filters")
-    what = f"{have} more filters than" if kind == "too many filters" else f"{use}, and may want more:"
-    many = "directions in their responses (99 % of the variance)"
-    return f"{count} {what} {many}: {', '.join(shown)}{rest}"
+def widths(level: str, one_has: str, more_have: str) -> Kind:
+    """Claims about layers whose responses have fewer directions than they have filters, or as many."""
+
+    def tell(findings: Sequence[Finding], among: Among) -> str:
+        worst = sorted(findings, key=lambda one: (one.value or 0) / among.widths.get(one.layer, 1))[:NAMED]
+        shown = [
+            f"{one.layer} ({one.value:.0f} of {among.widths[one.layer]})" if one.layer in among.widths else one.layer
+            for one in worst
+        ]
+        rest = f" and {len(findings) - NAMED} more" if len(findings) > NAMED else ""
+        count = f"{len(findings)} layers {more_have}" if len(findings) > 1 else f"1 layer {one_has}"
+        return f"{count} directions in their responses (99 % of the variance): {', '.join(shown)}{rest}"
+
+    return Kind(level, tell, LAYERS)
 
 
-def share(phrase: str) -> Callable[[Sequence[Finding], int], str]:
+def share(level: str, phrase: str) -> Kind:
     """A claim about the network with a share and its interval."""
 
-    def tell(findings: Sequence[Finding], _units: int) -> str:
+    def tell(findings: Sequence[Finding], _among: Among) -> str:
         one = findings[0]
         where = "" if one.layer == NETWORK else f" ({one.layer})"
         return f"{phrase}{where}: {percent(one)}"
 
-    return tell
+    return Kind(level, tell, SHARE)
 
 
-def number(phrase: str) -> Callable[[Sequence[Finding], int], str]:
+def number(level: str, phrase: str) -> Kind:
     """The same with a plain number."""
 
-    def tell(findings: Sequence[Finding], _units: int) -> str:
+    def tell(findings: Sequence[Finding], _among: Among) -> str:
         one = findings[0]
         span = "" if one.low is None or one.high is None else f" ({one.low:.2f} to {one.high:.2f})"
         return phrase if one.value is None else f"{phrase}: {one.value:.2f}{span}"
 
-    return tell
+    return Kind(level, tell, NUMBER)
 
 
 def percent(one: Finding) -> str:
@@ -158,7 +175,7 @@ def percent(one: Finding) -> str:
     return f"{100 * one.value:.1f} %{span}"
 
 
-def in_families(findings: Sequence[Finding], units: int) -> str:
+def in_families(findings: Sequence[Finding], _among: Among) -> str:
     """How many filters are copies; nothing where none are."""
     there = [one for one in findings if one.value]
     if not there:
@@ -166,7 +183,7 @@ def in_families(findings: Sequence[Finding], units: int) -> str:
     return f"{len(there)} layers have filters that are turned, mirrored or shifted copies, no waste: {names(there)}"
 
 
-def left_out(findings: Sequence[Finding], _units: int) -> str:
+def left_out(findings: Sequence[Finding], _among: Among) -> str:
     """Why something is not there."""
     reasons = list(dict.fromkeys(one.evidence for one in findings))
     more = f" (and {len(reasons) - 1} other reasons)" if len(reasons) > 1 else ""
@@ -176,69 +193,53 @@ def left_out(findings: Sequence[Finding], _units: int) -> str:
 
 KINDS: dict[str, Kind] = {
     # What makes all else doubtful comes first: a gap may be no overfitting at all.
-    "near-duplicates": Kind(WARNING, share("validation images are among the training images")),
-    "shift between the sets": Kind(WARNING, number("training and validation pictures can be told apart, AUC")),
-    "batch norm statistics": Kind(WARNING, share("batch norm's running statistics are wrong; better ones gain")),
-    "wrong labels in training": Kind(WARNING, share("training images have wrong labels")),
-    "wrong labels in validation": Kind(WARNING, share("validation images have wrong labels")),
-    "other classes in validation": Kind(WARNING, share("validation images would have to change class")),
-    "overfits": Kind(WARNING, share("it overfits: training accuracy is above validation accuracy by")),
-    "gap opens": Kind(WARNING, share("the gap opens here")),
-    "memorises": Kind(WARNING, filters("serve training images alone", "serves training images alone")),
-    "more data": Kind(NOTE, share("more data is the likelier cure: doubling them brought")),
-    "smaller network": Kind(NOTE, share("a smaller network is the likelier cure: twice the data brought")),
-    "over-confident": Kind(WARNING, number("it is too sure rather than overfitted, loss above training by")),
-    "sets too small": Kind(WARNING, share("the sets are too small to tell gaps below")),
-    "provably dead": Kind(WARNING, filters("are dead, whatever the image", "is dead, whatever the image")),
-    "unread": Kind(WARNING, filters("are read by nothing", "is read by nothing")),
-    "constant": Kind(WARNING, filters("say the same whatever they see", "says the same whatever it sees")),
-    "equal": Kind(WARNING, filters("equal another one", "equals another one")),
-    "scaled": Kind(WARNING, filters("equal another one up to a factor", "equals another one up to a factor")),
-    "never fired": Kind(WARNING, never_fired),
-    "no stimulus found": Kind(NOTE, filters("were not moved by gradient ascent", "was not moved by gradient ascent")),
-    "combination": Kind(NOTE, filters("are exact sums of others", "is an exact sum of others")),
-    "near": Kind(NOTE, filters("respond nearly as another one", "responds nearly as another one")),
-    "near combination": Kind(
-        NOTE, filters("are given by the others to 99 % and more", "is given by the others to 99 % and more")
+    "near-duplicates": share(WARNING, "validation images are among the training images"),
+    "shift between the sets": number(WARNING, "training and validation pictures can be told apart, AUC"),
+    "batch norm statistics": share(WARNING, "batch norm's running statistics are wrong; better ones gain"),
+    "wrong labels in training": share(WARNING, "training images have wrong labels"),
+    "wrong labels in validation": share(WARNING, "validation images have wrong labels"),
+    "other classes in validation": share(WARNING, "validation images would have to change class"),
+    "overfits": share(WARNING, "it overfits: training accuracy is above validation accuracy by"),
+    "gap opens": share(WARNING, "the gap opens here"),
+    "memorises": filters(WARNING, "serve training images alone", "serves training images alone"),
+    "more data": share(NOTE, "more data is the likelier cure: doubling them brought"),
+    "smaller network": share(NOTE, "a smaller network is the likelier cure: twice the data brought"),
+    "over-confident": number(WARNING, "it is too sure rather than overfitted, loss above training by"),
+    "sets too small": share(WARNING, "the sets are too small to tell gaps below"),
+    "provably dead": filters(WARNING, "are dead, whatever the image", "is dead, whatever the image"),
+    "unread": filters(WARNING, "are read by nothing", "is read by nothing"),
+    "constant": filters(WARNING, "say the same whatever they see", "says the same whatever it sees"),
+    "equal": filters(WARNING, "equal another one", "equals another one"),
+    "scaled": filters(WARNING, "equal another one up to a factor", "equals another one up to a factor"),
+    "never fired": Kind(WARNING, never_fired, FILTERS),
+    "no stimulus found": filters(NOTE, "were not moved by gradient ascent", "was not moved by gradient ascent"),
+    "combination": filters(NOTE, "are exact sums of others", "is an exact sum of others"),
+    "near": filters(NOTE, "respond nearly as another one", "responds nearly as another one"),
+    "near combination": filters(
+        NOTE, "are given by the others to 99 % and more", "is given by the others to 99 % and more"
     ),
-    "block can be bypassed": Kind(WARNING, layers("begin a block that can be left out")),
-    "too many filters": Kind(WARNING, layers("have more filters than directions")),
-    "candidate for more filters": Kind(NOTE, layers("use all of their filters")),
-    "sees the whole image before": Kind(NOTE, layers("come where the whole image was already seen")),
-    "probe accuracy saturates": Kind(NOTE, share("a linear probe is no better behind any later layer")),
-    "gap": Kind(NOTE, share("training accuracy less validation accuracy")),
-    "uneven classes": Kind(NOTE, number("the largest class has so many times the images of the smallest")),
-    "fires for a single image": Kind(NOTE, filters("owe all to a single image", "owes all to a single image")),
-    "antiphase": Kind(NOTE, filters("are the opposite of another one", "is the opposite of another one")),
-    "families": Kind(NOTE, in_families),
-    "family": Kind(NOTE, filters("belong to a family of copies, which is no waste", "belongs to a family of copies")),
-    "rotation-invariant": Kind(NOTE, filters("see no turn", "sees no turn")),
-    "hint": Kind(NOTE, layers("have a spectrum of weights that hints at something, from weights alone")),
-    "spectrum left out": Kind(LEFT_OUT, left_out),
-    "probes left out": Kind(LEFT_OUT, left_out),
-    "blocks left out": Kind(LEFT_OUT, left_out),
+    "block can be bypassed": layers(WARNING, "begin a block that can be left out"),
+    "too many filters": widths(WARNING, "has more filters than", "have more filters than"),
+    "candidate for more filters": widths(
+        NOTE,
+        "uses all of its filters, and may want more:",
+        "use all of their filters, and may want more:",
+    ),
+    "sees the whole image before": layers(NOTE, "come where the whole image was already seen"),
+    "probe accuracy saturates": share(NOTE, "a linear probe is no better behind any later layer"),
+    "gap": share(NOTE, "training accuracy less validation accuracy"),
+    "uneven classes": number(NOTE, "the largest class has so many times the images of the smallest"),
+    "fires for a single image": filters(NOTE, "owe all to a single image", "owes all to a single image"),
+    "antiphase": filters(NOTE, "are the opposite of another one", "is the opposite of another one"),
+    "families": Kind(NOTE, in_families, LAYERS),
+    "family": filters(NOTE, "belong to a family of copies, which is no waste", "belongs to a family of copies"),
+    "rotation-invariant": filters(NOTE, "see no turn", "sees no turn"),
+    "hint": layers(NOTE, "have a spectrum of weights that hints at something, from weights alone"),
+    "spectrum left out": Kind(LEFT_OUT, left_out, NOTHING),
+    "probes left out": Kind(LEFT_OUT, left_out, NOTHING),
+    "blocks left out": Kind(LEFT_OUT, left_out, NOTHING),
 }
 """Every kind of finding, worst first within its level."""
 
-WIDTHS = frozenset({"too many filters", "candidate for more filters"})
-OF_LAYERS = frozenset({*WIDTHS, "block can be bypassed", "sees the whole image before", "families", "hint"})
-OF_UNITS = frozenset(
-    {
-        "memorises",
-        "provably dead",
-        "unread",
-        "constant",
-        "equal",
-        "scaled",
-        "never fired",
-        "no stimulus found",
-        "combination",
-        "near",
-        "near combination",
-        "fires for a single image",
-        "antiphase",
-        "family",
-        "rotation-invariant",
-    }
-)
-"""Kinds of findings about single filters."""
+OF_UNITS = frozenset(kind for kind, how in KINDS.items() if how.counts == FILTERS)
+OF_LAYERS = frozenset(kind for kind, how in KINDS.items() if how.counts == LAYERS)
