@@ -62,6 +62,9 @@ if TYPE_CHECKING:
     from filterscope.surgery import apply as apply
     from filterscope.surgery import plan as plan
     from filterscope.surgery import trim as trim
+    from filterscope.surgery.finetune import Finetuned as Finetuned
+    from filterscope.surgery.finetune import Schedule as Schedule
+    from filterscope.surgery.finetune import finetune as finetune
 
 __version__ = "0.1.0"
 
@@ -75,6 +78,7 @@ PUBLIC = {
     "EffectiveKernels": "lenses",
     "Faces": "findings.faces",
     "FilterscopeError": "errors",
+    "Finetuned": "surgery.finetune",
     "Functions": "findings.functions",
     "Generalisation": "findings.generalisation",
     "Generalised": "findings.generalised",
@@ -90,6 +94,7 @@ PUBLIC = {
     "Projection": "lenses.backprojection",
     "Recipe": "ascent",
     "Reconstruction": "lenses.reconstruction",
+    "Schedule": "surgery.finetune",
     "Trimmed": "surgery",
     "TuningCurves": "lenses",
     "ablate": "findings.ablation",
@@ -106,6 +111,7 @@ PUBLIC = {
     "faces": "findings.faces",
     "faces_of": "findings.faces_file",
     "figure": "report.figure",
+    "finetune": "surgery.finetune",
     "generalisation": "findings.generalisation",
     "identify_kernels": "findings.kernels",
     "inspect": "inspection",
@@ -137,6 +143,7 @@ __all__ = [
     "EffectiveKernels",
     "Faces",
     "FilterscopeError",
+    "Finetuned",
     "Functions",
     "Generalisation",
     "Generalised",
@@ -152,6 +159,7 @@ __all__ = [
     "Projection",
     "Recipe",
     "Reconstruction",
+    "Schedule",
     "Trimmed",
     "TuningCurves",
     "ablate",
@@ -168,6 +176,7 @@ __all__ = [
     "faces",
     "faces_of",
     "figure",
+    "finetune",
     "generalisation",
     "identify_kernels",
     "inspect",
