@@ -206,6 +206,7 @@ def test_the_formula_in_the_explanation_gives_what_it_says(workplace):
         "effective-kernels",
         "classic-filters",
         "faces",
+        "fine-tuning",
         "functions",
         "generalisation",
         "trim",
