@@ -1,29 +1,32 @@
 """Is surgery exact, or refused, on networks of every kind? Random weights, random planted removals.
 
-    python benchmarks/trim.py [--only NAME ...] [--plantings 3]
+    python benchmarks/trim.py [--only NAME ...] [--bare]
 
-Of every architecture some convolutions are chosen. In every other one a quarter of the units gets weights and bias of
-zero, batch norm included; in the rest some units become copies of others. Then the network is trimmed, in one round.
-What surgery says it did is held against another road: the answers of the original and of the trimmed network to images
-that surgery has not seen, in float64.
+Of every architecture six layers are chosen. In each a quarter of the units is made useless in a way of its own: dead by
+its weights or by its bias, constant, equal to others, a multiple of others, read by nobody; in a residual stream, at
+all that is added there. Then the network is trimmed. What surgery says it did is held against another road: the answers
+of the original and of the trimmed network to images that surgery has not seen, in float64.
 
-Exact: something went, and the answers are equal to 1e-9. Refused: nothing went, and a reason was given. Wrong: the
-answers differ.
+Exact: the network is smaller, and the answers are equal to 1e-9. Refused: nothing went, and a reason was given. Wrong:
+the answers differ. With --bare torch-pruning is asked to remove the dead and the unread ones among the same units.
 """
 
 import argparse
+import copy
 import time
 import warnings
-from typing import Any
+from collections import Counter
 
 import numpy as np
 import timm
 import torch
 from torch import nn
+from trim_planting import ZEROED, Planted, plant
 
 import filterscope as fs
 from filterscope.errors import FilterscopeError
 from filterscope.images.tensors import standardise
+from filterscope.surgery.graph import Graph
 
 NAMES = (
     "resnet18 resnet50d wide_resnet50_2 vgg16_bn densenet121 inception_v3 inception_v4 mobilenetv2_100 "
@@ -61,73 +64,91 @@ def built(name: str) -> fs.Network:
     return fs.Network(module.double().eval(), fs.Preprocessing((size, size)), name=name)
 
 
-def plant(network: fs.Network, count: int, dice: np.random.Generator) -> int:
-    """Make units useless in some layers; gives how many."""
-    layers = [one for one in network.layers() if one.channels >= 8]
-    planted = 0
-    for turn, at in enumerate(dice.choice(len(layers), min(count, len(layers)), replace=False).tolist()):
-        layer = layers[at]
-        own: Any = network.module.get_submodule(layer.name)
-        # A batch norm with its activation inside is observed at a module within it.
-        places = [layer.observed, layer.observed.rpartition(".")[0]] if layer.observed != layer.name else []
-        norms = [network.module.get_submodule(place) for place in places if place]
-        norm = next((one for one in norms if isinstance(one, nn.modules.batchnorm._BatchNorm)), None)
-        holder: Any = own if norm is None else norm
-        bias = getattr(holder, "bias", None)
-        if not isinstance(bias, torch.Tensor) or not isinstance(own, nn.Conv2d):
-            continue
-        units = dice.choice(layer.channels, max(layer.channels // 4, 2), replace=False).tolist()
-        with torch.no_grad():
-            if turn % 2 == 0:
-                # Behind a norm zero weights would leave what the norm adds.
-                for tensor in (bias, holder.weight, own.weight):
-                    tensor[units] = 0
-                planted += len(units)
-                continue
-            for unit, other in zip(units[::2], units[1::2], strict=False):
-                own.weight[unit] = own.weight[other]
-                for tensor in {own.bias, *holder.state_dict().values()} if holder is not own else {own.bias}:
-                    if isinstance(tensor, torch.Tensor) and tensor.ndim:
-                        tensor[unit] = tensor[other]
-                planted += 1
-    return planted
-
-
-def judged(name: str, count: int) -> tuple[str, str]:
+def judged(name: str, bare: bool) -> tuple[str, str]:
     """The verdict on one architecture, and its numbers."""
-    dice = np.random.default_rng(0)
     network = built(name)
-    planted = plant(network, count, dice)
+    planted = plant(network, np.random.default_rng(0))
     network = fs.Network(network.module, network.preprocessing, name=name)
+    if bare:
+        return by_torch_pruning(network, planted)
+    asked = sum(len(one.units) for one in planted)
     begin = time.process_time()
     try:
-        small = fs.trim(network, rounds=1)
+        small = fs.trim(network, rounds=3)
     except FilterscopeError as error:
-        return "refused", f"{planted:5}{0:6}{0:8}  {error}"
+        return "refused", f"{asked:5}{0:6}{0:8}  {error}"
     spent = time.process_time() - begin
+    apart = difference(network, small.network.module)
+    gone = small.parameters[0] - small.parameters[1]
+    units = sum(map(len, small.removed.values()))
+    left = sum(len(one.step.units) for one in small.outcomes if one.status != "done")
+    verdict = "WRONG" if not apart <= 1e-9 else "exact" if gone else "refused" if left else "nothing"
+    if verdict == "nothing" and not planted:
+        verdict = "refused"
+    reason = next((one.reason for one in small.outcomes if one.status != "done"), "")
+    if verdict == "refused" and not reason:
+        reason = why_nothing(network)
+    return verdict, f"{asked:5}{units:6}{left:8}{apart:10.1e}{spent:7.1f}  {reason[:120]}"
+
+
+def why_nothing(network: fs.Network) -> str:
+    """Why nothing could be planted: the reason that most units have for staying."""
+    graph = Graph(network.module, network.example())
+    reasons = Counter(graph.channels.locked(int(one)) for made in graph.channels.makes.values() for one in made)
+    return reasons.most_common(1)[0][0]
+
+
+def difference(network: fs.Network, after: nn.Module) -> float:
+    """Of the answers to images that surgery has not seen, as a share of the largest; infinite where it does not run."""
     pixels = torch.rand((2, 3, *network.preprocessing.input_size), generator=torch.Generator().manual_seed(5))
     images = standardise(pixels.double(), network.preprocessing)
     with torch.no_grad():
-        before, after = network.module(images), small.network.module(images)
-    apart = float((before - after).abs().max() / before.abs().max())
-    gone = sum(map(len, small.removed.values()))
-    left = sum(len(one.step.units) for one in small.outcomes if one.status != "done")
-    verdict = "WRONG" if not apart <= 1e-9 else "exact" if gone else "refused" if left else "nothing"
-    reason = next((one.reason for one in small.outcomes if one.status != "done"), "")
-    return verdict, f"{planted:5}{gone:6}{left:8}{apart:10.1e}{spent:7.1f}  {reason[:110]}"
+        before = network.module(images)
+        return float((before - after(images)).abs().max() / before.abs().max())
+
+
+def by_torch_pruning(network: fs.Network, planted: list[Planted]) -> tuple[str, str]:
+    """Ask the library itself to remove the units that need nothing but removing."""
+    import torch_pruning
+
+    asked = [one for one in planted if one.kind in ZEROED]
+    units, gone = sum(len(one.units) for one in asked), 0
+    module = copy.deepcopy(network.module).requires_grad_(True)
+    before = sum(one.numel() for one in module.parameters())
+    begin = time.process_time()
+    try:
+        for one in asked:
+            graph = torch_pruning.DependencyGraph().build_dependency(module, (network.example(),), verbose=False)
+            own = module.get_submodule(one.layer)
+            prune = graph.get_pruner_of_module(own).prune_out_channels
+            group = graph.get_pruning_group(own, prune, list(one.units))
+            if not graph.check_pruning_group(group):
+                continue
+            group.prune()
+            gone += len(one.units)
+        apart = difference(network, module)
+    except Exception as error:  # noqa: BLE001  # whatever it raises is the verdict
+        text = " ".join(str(error).split()) or type(error).__name__
+        return (
+            "crash",
+            f"{units:5}{gone:6}{0:8}{'':10}{time.process_time() - begin:7.1f}  {type(error).__name__}: {text[:100]}",
+        )
+    smaller = sum(one.numel() for one in module.parameters()) < before
+    verdict = "WRONG" if not apart <= 1e-9 else "exact" if smaller else "refused"
+    return verdict, f"{units:5}{gone:6}{units - gone:8}{apart:10.1e}{time.process_time() - begin:7.1f}"
 
 
 def main() -> None:
     """Plant, trim, compare; one line an architecture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=[*TORCHVISION, *NAMES.split()])
-    parser.add_argument("--plantings", type=int, default=3, help="layers in which units are planted")
+    parser.add_argument("--bare", action="store_true", help="ask torch-pruning instead, without any check")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     found: dict[str, int] = {}
     print(f"{'architecture':24}{'':9}{'planted':>5}{'gone':>6}{'refused':>8}{'apart':>10}{'s':>7}  the first reason")
     for name in options.only:
-        verdict, numbers = judged(name, options.plantings)
+        verdict, numbers = judged(name, options.bare)
         found[verdict] = found.get(verdict, 0) + 1
         print(f"{name:24}{verdict:9}{numbers}", flush=True)
     print(", ".join(f"{verdict}: {count}" for verdict, count in sorted(found.items())), "of", len(options.only))

@@ -1,8 +1,9 @@
 """Do what a plan says to a copy of a network, every edit checked and undone where it is not exact."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 import torch
@@ -14,18 +15,21 @@ from filterscope.model.running import copied, one_line, tensors_in
 from filterscope.surgery import edits
 from filterscope.surgery.edits import Edited, State
 from filterscope.surgery.evidence import look
-from filterscope.surgery.graph import MAKERS, Graph, Refused, width_of
-from filterscope.surgery.oracle import TOLERANCE, Oracle
+from filterscope.surgery.graph import MAKERS, Coupling, Graph, Untraced, width_of
+from filterscope.surgery.masking import mask
+from filterscope.surgery.oracle import BROKEN, TOLERANCE, Oracle
 from filterscope.surgery.plan import FOLD_CONSTANTS, MERGE, REMOVE_DEAD, REMOVE_UNREAD, Plan, Step, steps
+from filterscope.surgery.refused import Refused
 
-Status = Literal["done", "refused", "undone"]
+Status = Literal["done", "masked", "refused", "undone"]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of a step, or of a part of it.
 
-    ``refused``: it was not begun, for this reason; ``undone``: it was done, the oracle said no, and it was taken back.
+    ``refused``: it was not begun, for this reason; ``undone``: it was done, the oracle said no, and it was taken back;
+    ``masked``: it was only held at what it always is, since nothing of the network could be cut.
     ``difference`` is the largest between the original's answers and those after the step, as a share of the largest.
     """
 
@@ -69,6 +73,14 @@ class Trimmed:
             found[one.step.layer] = tuple(sorted({*found.get(one.step.layer, ()), *one.step.units}))
         return found
 
+    @property
+    def masked(self) -> dict[str, tuple[int, ...]]:
+        """The units that are still there, and only held at what they always are; numbered as in the original."""
+        found: dict[str, tuple[int, ...]] = {}
+        for one in self.having("masked"):
+            found[one.step.layer] = tuple(sorted({*found.get(one.step.layer, ()), *one.step.units}))
+        return found
+
     def __str__(self) -> str:
         before, after = self.parameters
         lines = [f"{before:,} parameters before, {after:,} after; the answers differ by {self.difference:.1e}"]
@@ -102,8 +114,8 @@ def apply(network: Network, plan: Plan, images: Tensor | None = None, *, toleran
             "make one for this one with filterscope.plan"
         )
     table = Table(network, images, tolerance)
-    for step in plan.steps:
-        table.do(step)
+    for _, some in groupby(plan.steps, key=lambda step: step.round):
+        table.do(list(some))
     return table.result(plan.steps)
 
 
@@ -120,16 +132,18 @@ def trim(network: Network, images: Tensor | None = None, *, tolerance: float = T
     """
     table = Table(network, images, tolerance)
     asked: list[Step] = []
-    for _ in range(rounds):
-        found = [
-            table.numbered(step) for step in steps(look(table.network), [one.name for one in table.network.layers()])
-        ]
-        new = [step for one in found if (step := table.untried(one)) is not None]
+    for turn in range(1, rounds + 1):
+        names = [one.name for one in table.network.layers()]
+        found = [table.numbered(step) for step in steps(look(table.network), names)]
+        new = [replace(step, round=turn) for one in found if (step := table.untried(one)) is not None]
         asked += new
-        done = [table.do(step) for step in new]
-        if not any(done):
+        if not table.do(new):
             break
     return table.result(asked)
+
+
+Part = tuple[Step, Edited]
+"""A step, and what it did to the weights of a copy."""
 
 
 class Table:
@@ -161,22 +175,42 @@ class Table:
             return step
         return step.only(places) if places else None
 
-    def do(self, step: Step) -> bool:
-        """Do a step as far as it can be done; what cannot is listed. Whether anything was done."""
-        self._tried |= {(step.kind, step.layer, unit) for unit in step.units}
+    def do(self, asked: Sequence[Step]) -> bool:
+        """Do steps as far as they can be done, those together that can be; what cannot is listed.
+
+        Returns:
+            Whether anything was cut.
+        """
+        self._tried |= {(step.kind, step.layer, unit) for step in asked for unit in step.units}
+        done, queue = False, list(asked)
+        while queue:
+            ready = [found for step in queue if (found := self._ready(step)) is not None]
+            try:
+                now, queue = apart_from_each_other(self._state.graph, self._numbers, ready)
+            except Untraced as no:
+                for step in ready:
+                    self._mask(step, str(no))
+                return done
+            done |= self._together(now)
+        return done
+
+    def _ready(self, step: Step) -> Step | None:
+        """A step without what is gone or never was; None: nothing of it is left to do."""
         strange = self._strange(step)
         if strange:
-            return self._note(step, "refused", f"the network has no {strange}")
+            self._note(step, "refused", f"the network has no {strange}")
+            return None
         left = set(self._numbers(step.layer))
         gone = [at for at, unit in enumerate(step.units) if unit not in left]
         if gone:
             self._note(step.only(gone), "done", "went together with units of another layer")
         if len(gone) == len(step.units):
-            return False
+            return None
         step = step.only([at for at in range(len(step.units)) if at not in gone])
         if set(step.into) - left:
-            return self._note(step, "refused", "a unit that it should go into is gone")
-        return self._attempt(step)
+            self._note(step, "refused", "a unit that it should go into is gone")
+            return None
+        return step
 
     def _strange(self, step: Step) -> str:
         """The layer or a unit, where the original never had it."""
@@ -185,41 +219,74 @@ class Table:
             return f"convolution or linear layer {step.layer}"
         return next((f"{step.layer}:{unit}" for unit in step.all_units if not 0 <= unit < width_of(own, "makes")), "")
 
-    def _attempt(self, step: Step) -> bool:
+    def _together(self, some: Sequence[Step]) -> bool:
+        """Do steps that have nothing to do with each other on one copy, and ask the oracle once for all of them."""
+        if not some:
+            return False
         module = copied(self.network.module)
-        stage: Status = "refused"
+        graph = self._state.graph.on(module)
+        parts = [part for step in some for part in self._edited(graph, step)]
+        over = graph.unbalanced(frozenset().union(*(edited.coupling.roots for _, edited in parts)))
+        if over:
+            return self._together([step for one, _ in parts for step in self._without(graph, one, over)])
+        if not parts:
+            return False
         try:
-            graph = Graph(module, self.network.example())
-            edited = self._edit(graph, step)
-            stage = "undone"
-            complaint, difference = self.oracle.complaint(self.network.module, module, edited.holds)
-            if complaint:
-                raise Refused(complaint)
-        except (Refused, BadModel) as no:
-            return self._with_less(step, no, stage)
-        cut = {self._numbers(step.layer)[unit] for unit in edited.coupling.units}
-        self._commit(module, edited)
-        for unit in set(step.units) - cut:
-            self._note(step.only([step.units.index(unit)]), "refused", f"it stays: {edited.remark}")
-        done = step.only([at for at, unit in enumerate(step.units) if unit in cut])
-        self._note(done, "done", edited.remark, difference)
+            graph.cut(*(edited.coupling for _, edited in parts))
+            complaint, difference = self._complaint(graph, module, [edited for _, edited in parts])
+        except Refused as no:
+            complaint, difference = str(no), float("inf")
+        if complaint:
+            return self._with_less([step for step, _ in parts], complaint)
+        for step, edited in parts:
+            self._note_done(step, edited, difference)
+        self._commit(graph, module, [edited.coupling for _, edited in parts])
         return True
 
-    def _with_less(self, step: Step, no: Refused | BadModel, stage: Status) -> bool:
-        """Do again what may be done of a step that was refused as a whole."""
-        if isinstance(no, BadModel):
-            return self._note(step, stage, str(no))
+    def _edited(self, graph: Graph, step: Step) -> list[Part]:
+        """Prove a step and change the weights for it, as far as it can be done; note the rest."""
+        try:
+            return [(step, self._edit(graph, step))]
+        except BadModel as no:
+            self._note(step, "refused", str(no))
+            return []
+        except Refused as no:
+            numbers = self._numbers(step.layer)
+            instead = {numbers[unit] for unit in no.instead}
+            if instead and instead < set(step.units):
+                rest = [at for at, unit in enumerate(step.units) if unit not in instead]
+                self._note(step.only(rest), "refused", str(no))
+                return self._edited(graph, step.only([at for at, unit in enumerate(step.units) if unit in instead]))
+            if no.whole or len(step.units) == 1:
+                self._note(step, "refused", str(no))
+                return []
+            return [part for half in halves_of(step) for part in self._edited(graph, half)]
+
+    def _without(self, graph: Graph, step: Step, over: Mapping[int, str]) -> list[Step]:
+        """A step without the units that have to stay for balance."""
         numbers = self._numbers(step.layer)
-        instead = {numbers[unit] for unit in no.instead}
-        if instead and instead < set(step.units):
-            rest = [at for at, unit in enumerate(step.units) if unit not in instead]
-            self._note(step.only(rest), stage, str(no))
-            return self._attempt(step.only([at for at, unit in enumerate(step.units) if unit in instead]))
-        if no.whole or len(step.units) == 1:
-            return self._note(step, stage, str(no))
-        half = len(step.units) // 2
-        parts = [step.only(range(half)), step.only(range(half, len(step.units)))]
-        done = [self._attempt(part) for part in parts]
+        roots = [graph.root_of(step.layer, numbers.index(unit)) for unit in step.units]
+        stay = [at for at, root in enumerate(roots) if root in over]
+        for at in stay:
+            self._note(step.only([at]), "refused", next(why for root, why in over.items() if root == roots[at]))
+        rest = [at for at in range(len(step.units)) if at not in stay]
+        return [step.only(rest)] if rest else []
+
+    def _complaint(self, graph: Graph, module: nn.Module, edited: Sequence[Edited]) -> tuple[str, float]:
+        holds = [hold for one in edited for hold in one.holds]
+        complaint, difference = self.oracle.complaint(self.network.module, module, holds)
+        return complaint, difference
+
+    def _with_less(self, some: Sequence[Step], complaint: str) -> bool:
+        """Do again what may be done of steps that went wrong together."""
+        if len(some) > 1:
+            half = len(some) // 2
+            parts = [some[:half], some[half:]]
+        elif len(some[0].units) == 1 or complaint.startswith(BROKEN):
+            return self._note(some[0], "undone", complaint)
+        else:
+            parts = [[one] for one in halves_of(some[0])]
+        done = [self._together(part) for part in parts]
         return any(done)
 
     def _edit(self, graph: Graph, step: Step) -> Edited:
@@ -232,13 +299,42 @@ class Table:
         assert step.kind in (REMOVE_DEAD, FOLD_CONSTANTS)
         return edits.remove_fixed(self._state, graph, step.layer, units)
 
-    def _commit(self, module: nn.Module, edited: Edited) -> None:
-        for one in edited.coupling.touched:
-            if one.role != "reads":
-                left = self._numbers(one.name)
-                self._left[one.name] = [unit for at, unit in enumerate(left) if at not in one.channels]
+    def _note_done(self, step: Step, edited: Edited, difference: float) -> None:
+        cut = {self._numbers(step.layer)[unit] for unit in edited.coupling.units}
+        for unit in set(step.units) - cut:
+            self._note(step.only([step.units.index(unit)]), "refused", f"it stays: {edited.remark}")
+        done = step.only([at for at, unit in enumerate(step.units) if unit in cut])
+        self._note(done, "done", edited.remark, difference)
+
+    def _commit(self, graph: Graph, module: nn.Module, couplings: Sequence[Coupling]) -> None:
+        gone: dict[str, set[int]] = {}
+        for one in (touched for coupling in couplings for touched in coupling.touched):
+            if one.role != "reads" and isinstance(graph.modules.get(one.name), MAKERS):
+                gone.setdefault(one.name, set()).update(one.channels)
+        for name, channels in gone.items():
+            self._left[name] = [unit for at, unit in enumerate(self._numbers(name)) if at not in channels]
         self.network = renewed(self.network, module)
         self._state = State(self.network)
+
+    def _mask(self, step: Step, why: str) -> None:
+        """Hold units at what they are said to be, where nothing can be cut."""
+        module = copied(self.network.module)
+        try:
+            if step.kind == MERGE:
+                raise Refused(why)
+            mask(self._state, module, step.layer, step.units)
+            complaint, difference = self.oracle.complaint(self.network.module, module, ())
+        except (Refused, BadModel) as no:
+            self._note(step, "refused", str(no))
+            return
+        if complaint and len(step.units) > 1:
+            for half in halves_of(step):
+                self._mask(half, why)
+        elif complaint:
+            self._note(step, "undone", complaint)
+        else:
+            self._note(step, "masked", f"held at what it is, not cut: {why}", difference)
+            self.network = renewed(self.network, module)
 
     def _numbers(self, name: str) -> list[int]:
         """The original's numbers of the units that a module still has."""
@@ -263,6 +359,34 @@ class Table:
             self.oracle.sizes,
             (size_of(self.original.module), size_of(module)),
         )
+
+
+def halves_of(step: Step) -> list[Step]:
+    """A step of several units as two."""
+    half = len(step.units) // 2
+    return [step.only(range(half)), step.only(range(half, len(step.units)))]
+
+
+def apart_from_each_other(
+    graph: Graph, numbers: Callable[[str], list[int]], asked: Sequence[Step]
+) -> tuple[list[Step], list[Step]]:
+    """Steps that have no channel in common, and those that have to wait for them."""
+    now: list[Step] = []
+    later: list[Step] = []
+    cut: set[int | None] = set()
+    kept: set[int | None] = set()
+    for step in asked:
+        left = numbers(step.layer)
+        roots, into = ([graph.root_of(step.layer, left.index(unit)) for unit in some]
+                       for some in (step.units, step.into))  # fmt: skip
+        waits = [at for at, root in enumerate(roots) if root is not None and (root in cut | kept)]
+        waits = sorted({*waits, *(at for at, root in enumerate(into) if root in cut)})
+        rest = [at for at in range(len(roots)) if at not in waits]
+        cut |= {roots[at] for at in rest} - {None}
+        kept |= {into[at] for at in rest if into}
+        now += [step.only(rest)] if rest else []
+        later += [step.only(waits)] if waits else []
+    return now, later
 
 
 def in_double(network: Network) -> Network:

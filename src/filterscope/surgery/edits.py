@@ -14,11 +14,12 @@ from filterscope.errors import BadModel
 from filterscope.findings.affine import batch_norm
 from filterscope.findings.duplicates import SAME
 from filterscope.model import Network
-from filterscope.model.ranges import Range
+from filterscope.model.ranges import Range, find_ranges
 from filterscope.model.readers import Reading, find_readers
-from filterscope.surgery.graph import Coupling, Graph, Refused, Touched, is_depthwise
+from filterscope.surgery.graph import CARRIERS, MAKERS, Coupling, Graph, Touched, is_depthwise, width_of
 from filterscope.surgery.incoming import find_incoming, fixed_value
 from filterscope.surgery.oracle import Hold
+from filterscope.surgery.refused import Refused
 
 
 class State:
@@ -27,6 +28,17 @@ class State:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.modules = dict(network.module.named_modules())
+        self._rows: dict[str, NDArray[np.float64]] = {}
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Who makes, carries and reads what; its module is the network's own: go on with a copy."""
+        return Graph(self.network.module, self.network.example())
+
+    @cached_property
+    def ranges(self) -> dict[str, Range]:
+        """Between which values pre-activations lie, by bounds."""
+        return find_ranges(self.network, list(self.layers.values()))
 
     @cached_property
     def incoming(self) -> dict[str, Range]:
@@ -48,6 +60,11 @@ class State:
 
     def rows(self, name: str) -> NDArray[np.float64]:
         """(unit, number): weights and bias of a convolution or linear layer, its batch norm folded in."""
+        if name not in self._rows:
+            self._rows[name] = self._make_rows(name)
+        return self._rows[name]
+
+    def _make_rows(self, name: str) -> NDArray[np.float64]:
         own = self.modules[name]
         if not isinstance(own, (nn.Conv2d, nn.Linear)):
             raise Refused(f"{name}, a {type(own).__name__}, makes it")
@@ -66,33 +83,38 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Edited:
-    """What was done: the units that went, what they were held at, and a remark."""
+    """What was done to the weights: the units that can be cut out now, what they were held at, and a remark.
+
+    ``stays``: the units that others went into.
+    """
 
     coupling: Coupling
     holds: tuple[Hold, ...]
     remark: str = ""
+    stays: frozenset[int] = frozenset()
 
 
 def remove_unread(state: State, graph: Graph, layer: str, units: Sequence[int]) -> Edited:
     """Take out what everybody multiplies by zero."""
-    coupling = graph.coupling(layer, units)
+    coupling = graph.coupled(layer, units)
     read: dict[int, str] = {}
     for one in coupling.having("reads"):
-        own = graph.modules[one.name]
-        if getattr(own, "groups", 1) > 1:
-            raise Refused(f"{one.name}, which reads it, has groups", whole=True)
-        for unit in used_units(own, one):
+        for unit in used_units(graph.modules[one.name], one):
             read[unit] = f"{one.name} reads it with weights other than zero"
     without(units, read)
     holds = [Hold(one.name, one.channels, (0.0,) * len(one.channels)) for one in coupling.having("reads")]
-    graph.cut(coupling)
+    # What only they read is unread, too.
+    for one in coupling.touched:
+        own = graph.modules.get(one.name)
+        if one.role != "reads" and isinstance(own, MAKERS):
+            weight = own.weight.detach()
+            (weight.transpose(0, 1) if isinstance(own, nn.ConvTranspose2d) else weight)[list(one.channels)] = 0
     return Edited(coupling, tuple(holds))
 
 
 def used_units(own: nn.Module, one: Touched) -> set[int]:
     """The units that a reader has weights for."""
-    used = (columns(own).transpose(0, 1).flatten(1) != 0).any(1)
-    return {unit for channel, unit in zip(one.channels, one.units, strict=True) if used[channel]}
+    return {unit for channel, unit in zip(one.channels, one.units, strict=True) if bool(read_by(own, channel).any())}
 
 
 def without(units: Sequence[int], reasons: Mapping[int, str]) -> None:
@@ -109,7 +131,7 @@ def remove_fixed(state: State, graph: Graph, layer: str, units: Sequence[int]) -
     b += c * sum(W) over the kernel. With zeros around it, one constant channel k of the units stays, and gets
     W[:, k] += (c / c_k) W[:, i] for each other one, which is exact at the border, too.
     """
-    coupling = graph.coupling(layer, units)
+    coupling = graph.coupled(layer, units)
     values = {one.name: read_value(state, one) for one in coupling.having("reads")}
     varied: dict[int, str] = {}
     for one in coupling.having("reads"):
@@ -120,6 +142,7 @@ def remove_fixed(state: State, graph: Graph, layer: str, units: Sequence[int]) -
     without(units, varied)
     if not values:
         raise Refused("no convolution or linear layer is known to read it", whole=True)
+    stays = -1
     keep = next((one for one in coupling.having("reads") if any(values[one.name]) and borders(graph, one)), None)
     remark = ""
     if keep is None:
@@ -132,14 +155,16 @@ def remove_fixed(state: State, graph: Graph, layer: str, units: Sequence[int]) -
         rest = [unit for unit in units if unit != stays]
         if not rest:
             raise Refused(f"it is the last constant one of its layer, and {keep.name} adds zeros around it", whole=True)
-        for one in whole.having("reads"):
-            into_channel(graph.modules[one.name], one, values[one.name], stays)
-        coupling = graph.coupling(layer, rest)
+        every = [(graph.modules[one.name], one, values[one.name]) for one in whole.having("reads")]
+        for own, one, some in every:
+            check_channel(own, one, some, stays)
+        for own, one, some in every:
+            into_channel(own, one, some, stays)
+        coupling = graph.coupled(layer, rest)
         remark = f"folded into {layer}:{stays}, which stays"
     held = [(one, dict(zip(one.channels, read_value(state, one), strict=True))) for one in coupling.having("reads")]
     holds = [Hold(one.name, one.channels, tuple(found[channel] for channel in one.channels)) for one, found in held]
-    graph.cut(coupling)
-    return Edited(coupling, tuple(holds), remark)
+    return Edited(coupling, tuple(holds), remark, frozenset({stays} if keep is not None else ()))
 
 
 def in_the_same_channel(coupling: Coupling) -> str:
@@ -162,8 +187,8 @@ def borders(graph: Graph, one: Touched) -> bool:
     if isinstance(own, nn.Linear):
         return False
     assert isinstance(own, (nn.Conv2d, nn.ConvTranspose2d))
-    if isinstance(own, nn.ConvTranspose2d) or own.groups > 1:
-        raise Refused(f"{one.name}, which reads it, is {'transposed' if own.groups == 1 else 'grouped'}", whole=True)
+    if isinstance(own, nn.ConvTranspose2d):
+        raise Refused(f"{one.name}, which reads it, is transposed", whole=True)
     padding = own.padding if not isinstance(own.padding, str) else (int(own.padding == "same"),)
     return own.padding_mode == "zeros" and any(padding) and max(own.kernel_size) > 1
 
@@ -181,29 +206,34 @@ def into_bias(own: nn.Module, one: Touched, values: Sequence[float]) -> None:
     """Add what constant channels bring to a layer's bias."""
     if not any(values):
         return
-    weight = columns(own)[:, list(one.channels)]
-    # A linear layer's weights have no kernel to sum over.
-    brought = weight.reshape(*weight.shape[:2], -1).sum(2) @ torch.tensor(
-        values, dtype=weight.dtype, device=weight.device
-    )
     assert isinstance(own, (nn.Conv2d, nn.Linear))
+    brought = torch.zeros(len(own.weight), dtype=own.weight.dtype, device=own.weight.device)
+    for channel, value in zip(one.channels, values, strict=True):
+        weight = read_by(own, channel)
+        brought[rows_of(own, channel)] += value * weight.reshape(len(weight), -1).sum(1)
     with torch.no_grad():
-        before = torch.zeros_like(brought) if own.bias is None else own.bias
-        own.bias = nn.Parameter(before + brought)
+        own.bias = nn.Parameter(brought if own.bias is None else own.bias + brought)
+
+
+def check_channel(own: nn.Module, one: Touched, values: Sequence[float], stays: int) -> None:
+    """Refuse if a constant channel cannot bring to a reader what others did."""
+    value = dict(zip(one.channels, values, strict=True))
+    for unit in sorted(set(one.units) - {stays}):
+        for channel, kept in zip(one.of(unit), one.of(stays), strict=True):
+            if value[channel] != 0 and value[kept] == 0:
+                raise Refused(f"{one.name} is given zero by the constant unit that would stay, and not by unit {unit}")
+            if value[channel] != 0 and rows_of(own, channel) != rows_of(own, kept):
+                raise Refused(f"{one.name} reads the constant that would stay in another group than unit {unit}")
 
 
 def into_channel(own: nn.Module, one: Touched, values: Sequence[float], stays: int) -> None:
     """Let one constant channel bring what the others did."""
     value = dict(zip(one.channels, values, strict=True))
-    weight = columns(own)
     for unit in sorted(set(one.units) - {stays}):
         for channel, kept in zip(one.of(unit), one.of(stays), strict=True):
-            if value[channel] == 0:
-                continue
-            if value[kept] == 0:
-                raise Refused(f"{one.name} is given zero by the constant unit that would stay, and not by unit {unit}")
-            with torch.no_grad():
-                weight[:, kept] += value[channel] / value[kept] * weight[:, channel]
+            if value[channel] != 0:
+                with torch.no_grad():
+                    read_by(own, kept).add_(read_by(own, channel), alpha=value[channel] / value[kept])
 
 
 def merge(
@@ -224,26 +254,26 @@ def merge(
     holds = []
     for scale, pairs in readers.values():
         for one, twin in pairs:
-            weight = columns(graph.modules[one.name])
+            own = graph.modules[one.name]
             with torch.no_grad():
-                weight[:, list(twin.channels)] += scale * weight[:, list(one.channels)]
+                for channel, kept in zip(one.channels, twin.channels, strict=True):
+                    read_by(own, kept).add_(read_by(own, channel), alpha=scale)
             holds.append(Hold(one.name, one.channels, (scale,) * len(one.channels), twin.channels))
-    coupling = graph.coupling(layer, units)
-    graph.cut(coupling)
-    return Edited(coupling, tuple(holds))
+    return Edited(graph.coupled(layer, units), tuple(holds), "", frozenset(into))
 
 
 def twins(
     state: State, graph: Graph, layer: str, units: tuple[int, int], scale: float
 ) -> list[tuple[Touched, Touched]]:
     """Who reads two units of which one is a multiple of the other, wherever they are made and carried."""
-    pairs = matched(*(graph.coupling(layer, [unit]) for unit in units))
+    pairs = matched(*(graph.coupled(layer, [unit]) for unit in units))
     for one, twin in pairs:
         check_same(state, graph, one, twin, scale, [first for first, _ in pairs])
     found = [(one, twin) for one, twin in pairs if one.role == "reads"]
-    for one, _ in found:
-        if getattr(graph.modules[one.name], "groups", 1) > 1:
-            raise Refused(f"{one.name}, which reads it, has groups")
+    for one, twin in found:
+        own = graph.modules[one.name]
+        if [rows_of(own, channel) for channel in one.channels] != [rows_of(own, channel) for channel in twin.channels]:
+            raise Refused(f"{one.name} reads the two in different groups")
     if not found:
         raise Refused("no convolution or linear layer is known to read it")
     return found
@@ -262,9 +292,11 @@ def matched(mine: Coupling, theirs: Coupling) -> list[tuple[Touched, Touched]]:
 
 def check_same(state: State, graph: Graph, one: Touched, twin: Touched, scale: float, every: Sequence[Touched]) -> None:
     """Refuse if a module makes or carries the two units differently, but for the scale."""
-    own = graph.modules[one.name]
     if one.role == "reads":
         return
+    own = graph.modules.get(one.name)
+    if not isinstance(own, (*MAKERS, *CARRIERS)):
+        raise Refused(f"{one.name} belongs to both, and is not a layer that is known")
     if isinstance(own, nn.modules.batchnorm._BatchNorm):
         if one.name in {state.layers[other.name].observed for other in every if other.name in state.layers}:
             return  # it was folded into the layer that it belongs to
@@ -295,8 +327,19 @@ def is_same_norm(own: nn.Module, mine: Sequence[int], theirs: Sequence[int], sca
     return alike and torch.allclose(shift[one], scale * shift[other], rtol=SAME, atol=SAME * float(shift.abs().max()))
 
 
-def columns(own: nn.Module) -> Tensor:
-    """A layer's weights as (what it makes, what it reads, ...); a view."""
+def rows_of(own: nn.Module, channel: int) -> slice:
+    """Which of the channels that a layer makes read one that it is given: those of its group."""
+    groups = getattr(own, "groups", 1)
+    made = width_of(own, "makes") // groups
+    group = channel // (width_of(own, "reads") // groups)
+    return slice(group * made, (group + 1) * made)
+
+
+def read_by(own: nn.Module, channel: int) -> Tensor:
+    """The weights with which a layer reads a channel: (what it makes of it, ...); a view."""
     weight = own.weight
     assert isinstance(weight, Tensor)
-    return weight.detach().transpose(0, 1) if isinstance(own, nn.ConvTranspose2d) else weight.detach()
+    if isinstance(own, nn.ConvTranspose2d):
+        return weight.detach()[channel]
+    column = channel % (width_of(own, "reads") // getattr(own, "groups", 1))
+    return weight.detach()[rows_of(own, channel), column]

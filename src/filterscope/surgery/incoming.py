@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from filterscope.model import Network
 from filterscope.model.ranges import Range, Ranges, darkest_and_brightest
 from filterscope.model.running import copied, evaluating, one_line, tensors_in
-from filterscope.surgery.graph import Refused
+from filterscope.surgery.refused import Refused
 
 EXACT = 1e-12
 """Width of a range that is none, as a share of its ends: what float64 leaves of it."""

@@ -15,6 +15,9 @@ from filterscope.model.running import evaluating, one_line, tensors_in
 TOLERANCE = 1e-9
 """Largest difference of two outputs that are called equal, as a share of the largest output."""
 
+BROKEN = "the cut network does not run"
+"""How a complaint begins that no smaller edit of the same units would help."""
+
 IMAGES = 2
 """Random images at the network's own input size; one at the other size."""
 
@@ -76,7 +79,7 @@ class Oracle:
             try:
                 cut, held_before = answer(after, one), answer(before, one, holds)
             except Exception as error:  # noqa: BLE001  # whatever a badly cut network raises is the complaint
-                return f"the cut network does not run, or not with channels held: {one_line(error)}", float("inf")
+                return f"{BROKEN}, or not with channels held: {one_line(error)}", float("inf")
             held = apart(held_before, cut)
             worst = max(worst, apart(kept, cut))
             size = " x ".join(map(str, one.shape[-2:]))

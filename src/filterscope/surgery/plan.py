@@ -45,6 +45,7 @@ class Step:
         expects: what it is expected to change.
         into: of a merge, the unit that stays, for each of ``units``.
         scales: of a merge, the unit as a multiple of the one that stays.
+        round: steps of one round rest on one look at the network, and are done together.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Step:
     expects: str
     into: tuple[int, ...] = ()
     scales: tuple[float, ...] = ()
+    round: int = 1
 
     def __post_init__(self) -> None:
         merged = len(self.units) if self.kind == MERGE else 0
