@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from filterscope.errors import BadImages
+from filterscope.images import open_images
 from filterscope.surgery.halves import halves
 
 
@@ -27,6 +28,13 @@ def test_a_seed_splits_alike_and_another_otherwise() -> None:
     assert (first[0] == again[0]).all()
     assert (first[1] == again[1]).all()
     assert set(first[0].tolist()) != set(other[0].tolist())
+
+
+def test_a_set_of_images_is_halved_by_its_own_labels() -> None:
+    labels = np.arange(40) % 3
+    source = open_images([(np.zeros((4, 4, 3), np.uint8), int(label)) for label in labels])
+    for ours, theirs in zip(halves(source, 5), halves(labels, 5), strict=True):
+        assert ours.tolist() == theirs.tolist()
 
 
 def test_a_single_image_cannot_be_halved() -> None:
