@@ -37,6 +37,11 @@ def test_a_set_of_images_is_halved_by_its_own_labels() -> None:
         assert ours.tolist() == theirs.tolist()
 
 
+def test_halves_do_not_depend_on_how_classes_are_numbered() -> None:
+    labels = np.random.default_rng(0).integers(0, 4, 60)
+    assert halves(labels, 3)[0].tolist() == halves(np.array([7, -1, 3, 0])[labels], 3)[0].tolist()
+
+
 def test_a_single_image_cannot_be_halved() -> None:
     with pytest.raises(BadImages, match="1 images cannot be halved"):
         halves(1)

@@ -30,8 +30,10 @@ def halves(of: ImageSource | NDArray[np.int64] | int, seed: int = 0) -> tuple[ND
     if len(labels) < 2:
         raise BadImages(f"{len(labels)} images cannot be halved into some to choose on and some to verify; give more")
     order = np.random.default_rng(seed).permutation(len(labels))
+    # Classes in the order in which they come up: however they are numbered, the halves are the same.
+    _, first, own = np.unique(labels[order], return_index=True, return_inverse=True)
     # Dealt out in turn, class after class, no class favours a half by more than one image, nor do all together.
-    order = order[np.argsort(labels[order], kind="stable")]
+    order = order[np.argsort(first[own], kind="stable")]
     return np.sort(order[::2]), np.sort(order[1::2])
 
 
