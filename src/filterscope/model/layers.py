@@ -170,8 +170,8 @@ def _pair(values: Any) -> Pair:
     return int(height), int(width)
 
 
-def _flops(module: Convolution, taken: Tensor, given: Tensor) -> int:
-    """Count two per multiply-add: every output (of a transposed one: input) position meets the whole kernel."""
+def convolution_flops(module: Convolution, taken: Tensor, given: Tensor) -> int:
+    """Count two per multiply-add, of a whole batch: each output (transposed: input) position meets the whole kernel."""
     positions = taken if isinstance(module, nn.ConvTranspose2d) else given
     kernel = module.kernel_size[0] * module.kernel_size[1]
     pairs = module.in_channels * module.out_channels // module.groups
@@ -306,7 +306,7 @@ class _Watcher(TorchFunctionMode):
                 taken = next(tensors_in((args, kwargs)))
                 seen = _Taken(weakref.ref(output))
                 self.outputs[id(output)] = seen
-                call = _Call(_pair(output.shape[-2:]), _flops(child, taken, output), seen)
+                call = _Call(_pair(output.shape[-2:]), convolution_flops(child, taken, output), seen)
                 self.run.calls.setdefault(name, []).append(call)
 
         return hook
