@@ -17,6 +17,7 @@ from filterscope.commands.layers import layers
 from filterscope.commands.optimum import optimum
 from filterscope.commands.reconstruct import reconstruct
 from filterscope.commands.report import report
+from filterscope.commands.trim import trim
 from filterscope.errors import FilterscopeError
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app.command()(identify)
 app.command()(faces)
 app.command()(diagnose)
 app.command()(ablate)
+app.command()(trim)
 app.command()(report)
 app.command()(figure)
 

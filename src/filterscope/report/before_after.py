@@ -1,0 +1,447 @@
+"""The page 'before and after' of a trim: the proof as a reader wants it, and every filter that went, with its picture."""
+
+import html
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from filterscope.atlas.sheets import file_name
+from filterscope.report.page import ICON, fingerprint
+
+STYLE = Path(__file__).parent / "before_after.css"
+
+Facts = Mapping[str, Any]
+"""What proof.json holds, or a part of it."""
+
+Pictures = Mapping[tuple[str, int], Mapping[str, Sequence[NDArray[np.uint8]]]]
+"""By unit (layer, index) and kind: kernel, optimum, patches."""
+
+TITLES = {"kernel": "kernel", "optimum": "optimum", "patches": "strongest patches"}
+
+SHARP = 48
+"""Pictures of up to so many pixels a side are shown with square pixels."""
+
+GAP = 2
+"""Pixels between pictures in a row, on a picture that is 64 pixels high."""
+
+WORDS = {
+    "holds": "A loss of at most {drop:g} points is proven: the whole interval lies within.",
+    "not excluded": "The loss was measured to be below {drop:g} points, but its interval reaches beyond: not proven.",
+    "exceeded": "More than {drop:g} points of accuracy were lost.",
+}
+
+MISLEADS = (
+    "Intervals tell of chance in the choice of images alone: images of another kind can do otherwise.",
+    "The worst class is the worst of many, and chance has a part in that; its interval does not know of it.",
+    "Times are of this machine, its load and its number of threads. Others may be slower or faster with the same cut.",
+    "On a CPU, memory is that of the tensors between layers: what a kernel takes for itself meanwhile is not in it.",
+)
+
+
+def write_page(folder: Path, facts: Facts, pictures: Pictures) -> Path:
+    """Write ``index.html`` and the pictures beside it; a double click opens it, offline.
+
+    Args:
+        folder: where to.
+        facts: what proof.json holds.
+        pictures: of filters that went, and of those that took one in; (height, width, 3).
+    """
+    style = STYLE.read_text(encoding="utf-8")
+    links = {unit: drawn(folder, unit, kinds) for unit, kinds in pictures.items()}
+    body = "\n".join(part for part in parts(facts, links) if part)
+    path = folder / "index.html"
+    path.write_text(
+        f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src 'self' file: data:; \
+style-src {fingerprint(style)}; base-uri 'none'; form-action 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{text(name_of(facts))}, before and after · filterscope</title>
+<link rel="icon" href="{ICON}">
+<style>{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+def parts(facts: Facts, links: Mapping[tuple[str, int], Mapping[str, str]]) -> Iterator[str]:
+    """The page from top to bottom."""
+    yield f"<h1>{text(name_of(facts))}, before and after</h1>"
+    yield f'<p class="faint">{text(what_was_done(facts))}</p>'
+    yield cards(facts)
+    if facts["notes"]:
+        yield f'<ul class="notes">{"".join(f"<li>{text(note)}</li>" for note in facts["notes"])}</ul>'
+    yield answers(facts)
+    yield layers(facts)
+    yield speeds(facts)
+    yield gone(facts, links)
+    yield left(facts)
+    yield files(facts)
+    yield f'<h2>When it misleads</h2><ul class="plain">{"".join(f"<li>{text(one)}</li>" for one in MISLEADS)}</ul>'
+
+
+def text(value: object) -> str:
+    """As HTML has it."""
+    return html.escape(str(value))
+
+
+def name_of(facts: Facts) -> str:
+    """What the network is called: of a path its last part."""
+    return str(facts["network"]).rstrip("/").rpartition("/")[2] or "The network"
+
+
+def done(facts: Facts) -> list[Facts]:
+    """What was done, step by step."""
+    return [one for one in facts["outcomes"] if one["status"] == "done"]
+
+
+def what_was_done(facts: Facts) -> str:
+    """The first sentence."""
+    units = {(one["step"]["layer"], unit) for one in done(facts) for unit in one["step"]["units"]}
+    if not done(facts):
+        return "Nothing went: the network is as it was."
+    kinds = ", ".join(dict.fromkeys(one["step"]["kind"] for one in done(facts)))
+    many = f"{len(units)} filters of {len({layer for layer, _ in units})} layers went" if units else "Layers went"
+    return f"{many} ({kinds}). Every edit was checked in float64."
+
+
+def cards(facts: Facts) -> str:
+    """The few numbers that matter."""
+    made = [card("FLOPs", *shrunk(facts["flops"])), card("Parameters", *shrunk(facts["parameters"]))]
+    plain = facts["plain"]
+    if plain and plain["accuracy"]:
+        change = plain["accuracy"]["change"]
+        made.append(card("Accuracy, points", signed(100 * change["value"], 2), between(change, 100, 2)))
+    elif plain:
+        one = plain["agreement"]
+        made.append(card("Answers that stay", percent(one["value"]), between(one, 100, 1, " %", signs=False)))
+    for one in facts["speeds"]:
+        ratio = one["ratio"]
+        made.append(card(f"Time, batch {one['batch']}", f"× {ratio['value']:.2f}", between(ratio, 1, 2, signs=False)))
+    return f'<dl class="cards">{"".join(made)}</dl>'
+
+
+def card(title: str, value: str, below: str) -> str:
+    """A number with its name."""
+    return f"<div><dt>{text(title)}</dt><dd>{text(value)}</dd><dd>{text(below)}</dd></div>"
+
+
+def shrunk(pair: Sequence[int]) -> tuple[str, str]:
+    """A change in percent, and both numbers."""
+    before, after = pair
+    return signed(100 * (after / before - 1) if before else 0.0, 1) + " %", f"{large(before)} → {large(after)}"
+
+
+def large(number: float) -> str:
+    """A large number in three digits.
+
+    Example:
+        >>> large(81102080), large(950)
+        ('81.1 M', '950')
+    """
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {letter}" if number < 999.5 * size else f"{number / size:.0f} {letter}"
+    return f"{number:g}"
+
+
+def signed(value: float, digits: int) -> str:
+    """With a sign, a real minus, and none where it is zero."""
+    shown = f"{value:+.{digits}f}"
+    return shown.replace("-", "−") if float(shown) else f"{0:.{digits}f}"
+
+
+def percent(share: float) -> str:
+    """A share.
+
+    Example:
+        >>> percent(0.8764)
+        '87.6 %'
+    """
+    return f"{100 * share:.1f} %"
+
+
+def between(interval: Facts, factor: float, digits: int, unit: str = "", *, signs: bool = True) -> str:
+    """The bounds of an interval."""
+    if interval["low"] is None:
+        return "of a single image"
+    low, high = (factor * interval[side] for side in ("low", "high"))
+    first, last = (signed(low, digits), signed(high, digits)) if signs else (f"{low:.{digits}f}", f"{high:.{digits}f}")
+    return f"{first} to {last}{unit}, 95 %"
+
+
+def answers(facts: Facts) -> str:
+    """What became of the answers, on images as they are and altered."""
+    sets = [("as they are", facts["plain"]), ("slightly altered", facts["altered"])]
+    told = [(title, one) for title, one in sets if one]
+    if not told:
+        return "<h2>Answers</h2><p>No images were given, or the answers are no class scores: answers were not compared.</p>"
+    images = told[0][1]["images"]
+    which = "the half of the images that the cut was not chosen on" if facts["held_back"] else "all images"
+    words = f"Both networks, the same {images:,} images ({which}); changes are after less before, with 95 % intervals."
+    verdict = WORDS[facts["verdict"]].format(drop=facts["max_drop"]) if facts["verdict"] else ""
+    tables = "".join(answer_table(title, one) for title, one in told)
+    altered = f'<p class="faint">Altered: {text(facts["alterations"])}.</p>' if facts["alterations"] else ""
+    verdict = f"<p><b>{text(verdict)}</b></p>" if verdict else ""
+    return f"<h2>Answers</h2><p>{text(words)}</p>{verdict}{tables}{altered}"
+
+
+def answer_table(title: str, one: Facts) -> str:
+    """A table of one set of images."""
+    rows = []
+    for name, key, factor, digits, unit in (
+        ("Accuracy", "accuracy", 100, 2, " %"),
+        ("Loss, nats", "loss", 1, 4, ""),
+        ("Calibration error", "calibration", 100, 2, " %"),
+    ):
+        if one[key]:
+            before, after = (f"{factor * one[key][side]:.{digits}f}{unit}" for side in ("before", "after"))
+            rows.append(answer_row(name, before, after, one[key]["change"], factor, digits))
+    worst = one["worst_class"]
+    if worst:
+        rows.append(
+            answer_row(f"Worst class: {worst['name']} ({worst['images']} images)", "", "", worst["change"], 100, 1)
+        )
+    table = (
+        '<div class="scroll"><table><thead><tr><th>Images '
+        f'{text(title)}</th><th class="number">before</th><th class="number">after</th><th class="number">change</th>'
+        f"<th>95 % interval, the dotted line is no change</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+    stay = f"{percent(one['agreement']['value'])} of the answers stay ({between(one['agreement'], 100, 1, ' %', signs=False)})"
+    moved = f"divergence {one['divergence']['value']:.2g} nats"
+    counted = ""
+    if one["accuracy"]:
+        counted = (
+            f"{one['lost']} images were right and are wrong now, {one['won']} the reverse "
+            f"(McNemar's exact test: p = {one['p_value']:.2g}). "
+        )
+    head = "" if rows else f"<p>Images {text(title)}:</p>"
+    return f"{table if rows else head}<p>{text(counted + stay + '; ' + moved)}.</p>"
+
+
+def answer_row(name: str, before: str, after: str, change: Facts, factor: float, digits: int) -> str:
+    """A line of the table, with its interval drawn."""
+    value = signed(factor * change["value"], digits)
+    return (
+        f'<tr><th scope="row">{text(name)}</th><td class="number">{text(before)}</td><td class="number">{text(after)}'
+        f'</td><td class="number">{text(value)}</td><td>{interval(change, factor, digits)}</td></tr>'
+    )
+
+
+def interval(change: Facts, factor: float, digits: int) -> str:
+    """An interval around zero as a small picture, with its bounds in words beside it."""
+    if change["low"] is None:
+        return "of a single image"
+    low, value, high = (factor * change[side] for side in ("low", "value", "high"))
+    reach = 1.1 * max(abs(low), abs(high), 1e-12)
+    left, middle, right = (100 + 95 * one / reach for one in (low, value, high))
+    words = f"{signed(low, digits)} to {signed(high, digits)}"
+    return (
+        f'<svg class="interval" viewBox="0 0 320 20" preserveAspectRatio="xMinYMid meet" role="img" '
+        f'aria-label="{text(words)}"><line class="zero" x1="100" y1="1" x2="100" y2="19"/>'
+        f'<line class="range" x1="{left:.1f}" y1="10" x2="{right:.1f}" y2="10"/>'
+        f'<circle class="value" cx="{middle:.1f}" cy="10" r="4.5"/>'
+        f'<text x="205" y="14" font-size="12" fill="currentColor">{text(words)}</text></svg>'
+    )
+
+
+def layers(facts: Facts) -> str:
+    """Widths and arithmetic of every layer."""
+    most = max((one["flops"] for pair in facts["layers"] for one in pair if one), default=1) or 1
+    rows = "".join(layer_row(pair, most) for pair in facts["layers"])
+    head = (
+        '<tr><th>layer</th><th class="number">filters</th><th class="number">reads</th>'
+        '<th class="number parameters">parameters</th><th class="number">FLOPs</th><th>FLOPs of one image</th></tr>'
+    )
+    key = '<span class="key was"></span>before<span class="key is"></span>after'
+    return (
+        f'<h2>Layers</h2><p class="faint">{key}. Two FLOPs per multiply-add.</p><div class="scroll">'
+        f'<table class="layers"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def layer_row(pair: Sequence[Facts | None], most: float) -> str:
+    """A line a layer."""
+    before, after = pair
+    name = (before or after or {})["layer"]
+    cells = []
+    for key in ("units", "reads", "parameters", "flops"):
+        old, new = (one[key] if one else 0 for one in pair)
+        write = large if key in ("parameters", "flops") else str
+        shown = write(old) if old == new else f"{write(old)} → {write(new)}"
+        cells.append(f'<td class="number {key}">{text(shown)}</td>')
+    widths = [100 * (one["flops"] if one else 0) / most for one in pair]
+    # Widths as attributes of a picture: a policy without inline styles lets these through.
+    bars = (
+        '<td class="bars"><svg width="100%" height="18" role="presentation">'
+        f'<rect y="2" height="6" rx="1.5" width="{widths[0]:.2f}%" class="was"/>'
+        f'<rect y="10" height="6" rx="1.5" width="{widths[1]:.2f}%" class="is"/></svg></td>'
+    )
+    same = ' class="same"' if before == after else ""
+    gone = " (gone)" if after is None else " (new)" if before is None else ""
+    return f'<tr{same}><th scope="row">{text(name)}{gone}</th>{"".join(cells)}{bars}</tr>'
+
+
+def speeds(facts: Facts) -> str:
+    """Measured times and memory."""
+    if not facts["speeds"]:
+        return ""
+    rows = []
+    for one in facts["speeds"]:
+        before, after = (f"{one[side]['median']:.2f} ms" for side in ("before", "after"))
+        spread = [f"{one[side]['low']:.2f} to {one[side]['high']:.2f}" for side in ("before", "after")]
+        ratio = one["ratio"]
+        memory = f"{one['memory'][0] / 1e6:.2f} → {one['memory'][1] / 1e6:.2f} MB" if one["memory"] else "not known"
+        rows.append(
+            f'<tr><th scope="row">{one["batch"]} image{"s" * (one["batch"] > 1)}</th>'
+            f'<td class="number">{before}<br><small>{spread[0]}</small></td>'
+            f'<td class="number">{after}<br><small>{spread[1]}</small></td>'
+            f'<td class="number">× {ratio["value"]:.2f}<br><small>{between(ratio, 1, 2, signs=False)}</small></td>'
+            f'<td class="number">{memory}</td></tr>'
+        )
+    rounds = " and ".join(str(one["rounds"]) for one in facts["speeds"])
+    threads = f"{facts['threads']} thread{'s' * (facts['threads'] > 1)}"
+    return (
+        f"<h2>Time and memory</h2><p>Measured in turn on {text(facts['device'])}, {threads}; {rounds} rounds. "
+        "The median, below it the middle half of the runs; memory is the largest set of tensors alive at once.</p>"
+        '<div class="scroll"><table><thead><tr><th>at once</th><th class="number">before</th><th class="number">after'
+        '</th><th class="number">time</th><th class="number">memory</th></tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def gone(facts: Facts, links: Mapping[tuple[str, int], Mapping[str, str]]) -> str:
+    """Every filter that went, layer by layer, with its pictures and the reason."""
+    by_layer: dict[str, list[str]] = {}
+    for one in done(facts):
+        step = one["step"]
+        found = by_layer.setdefault(step["layer"], [])
+        if not step["units"]:
+            found.append(
+                f"<li><p><b>{text(step['layer'])}</b> · {text(step['kind'])}</p><p>{text(reason(one, 0))}</p></li>"
+            )
+        for place, unit in enumerate(step["units"]):
+            into = step["into"][place] if step["into"] else None
+            found.append(gone_item(one, place, (step["layer"], unit), into, links))
+    if not by_layer:
+        return ""
+    shown = "".join(
+        f'<h3>{text(layer)} <small>{len(some)}</small></h3><ul class="gone">{"".join(some)}</ul>'
+        for layer, some in by_layer.items()
+    )
+    numbers = "Filters are numbered as in the network before."
+    return f'<h2>What went, and why</h2><p class="faint">{numbers}</p>{shown}'
+
+
+def gone_item(
+    one: Facts,
+    place: int,
+    unit: tuple[str, int],
+    into: int | None,
+    links: Mapping[tuple[str, int], Mapping[str, str]],
+) -> str:
+    """One filter."""
+    layer, number = unit
+    stays = ""
+    if into is not None:
+        label = f"{layer}:{into}"
+        stays = f'<div class="stays"><p>stays and stands for it: <b>{text(label)}</b></p>{figures(label, links.get((layer, into), {}))}</div>'
+    label = f"{layer}:{number}"
+    return (
+        f"<li><p><b>{text(label)}</b> · {text(one['step']['kind'])}<br>"
+        f'<span class="faint">{text(reason(one, place))}</span></p>{figures(label, links.get(unit, {}))}{stays}</li>'
+    )
+
+
+def reason(one: Facts, place: int) -> str:
+    """Why a unit went: the finding, and what is to be said of the edit."""
+    why = one["step"]["why"]
+    return "; ".join(filter(None, [why[place] if place < len(why) else "", one["reason"]]))
+
+
+def figures(label: str, links: Mapping[str, str]) -> str:
+    """The pictures of a filter."""
+    made = []
+    for kind, title in TITLES.items():
+        if kind in links:
+            source, _, sharp = links[kind].partition("#")
+            look = ' class="pixels"' if sharp else ""
+            made.append(
+                f'<figure><img src="{text(source)}"{look} loading="lazy" alt="{title} of {text(label)}">'
+                f"<figcaption>{title}</figcaption></figure>"
+            )
+    return f'<div class="pictures">{"".join(made)}</div>' if made else ""
+
+
+def left(facts: Facts) -> str:
+    """What was asked for and not done."""
+    rest = [one for one in facts["outcomes"] if one["status"] != "done"]
+    if not rest:
+        return ""
+    items = "".join(
+        f"<li><code>{text(one['step']['layer'])}:{', '.join(map(str, one['step']['units']))}</code> "
+        f"{text(one['step']['kind'])}: {text(one['status'])}, {text(one['reason'])}</li>"
+        for one in rest
+    )
+    return f'<h2>What stays, and why</h2><details><summary>{len(rest)} steps were refused or undone</summary><ul class="plain">{items}</ul></details>'
+
+
+def files(facts: Facts) -> str:
+    """What lies in the folder."""
+    rows = []
+    for one in facts["forms"]:
+        said = f"answers differ by {one['difference']:.1e}" if one["written"] else f"not written: {one['reason']}"
+        link = f'<a href="{text(one["file"])}">{text(one["file"])}</a>' if one["written"] else text(one["file"])
+        rows.append(f'<tr><th scope="row">{link}</th><td>{text(one["name"])}</td><td>{text(said)}</td></tr>')
+    rows += [
+        f'<tr><th scope="row"><a href="{name}">{name}</a></th><td>{what}</td><td></td></tr>'
+        for name, what in (
+            ("plan.json", "what was done, to be read, edited and done again"),
+            ("proof.json", "all numbers of this page"),
+        )
+    ]
+    words = "Each was run at two batch sizes and compared with the network in memory; differences are shares of the largest answer."
+    return f'<h2>Files</h2><p>{words}</p><div class="scroll"><table><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def drawn(folder: Path, unit: tuple[str, int], kinds: Mapping[str, Sequence[NDArray[np.uint8]]]) -> dict[str, str]:
+    """Write a unit's pictures, a file for each kind; gives their links, '#sharp' behind those with square pixels."""
+    place = folder / "pictures"
+    place.mkdir(exist_ok=True)
+    links = {}
+    for kind, some in kinds.items():
+        if len(some):
+            name = f"{file_name(unit[0])}_{unit[1]}_{kind}.png"
+            Image.fromarray(row(some)).save(place / name)
+            sharp = max(some[0].shape[:2]) <= SHARP
+            links[kind] = f"pictures/{name}" + "#sharp" * sharp
+    return links
+
+
+def row(some: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures side by side, small ones enlarged by a whole factor so that the gaps between them are thin."""
+    factor = max(1, math.ceil(64 / max(some[0].shape[:2])))
+    larger = [np.asarray(one).repeat(factor, 0).repeat(factor, 1) for one in some]
+    height = max(len(one) for one in larger)
+    gap = max(1, round(GAP * height / 64))
+    columns: list[NDArray[np.uint8]] = []
+    for one in larger:
+        tall = np.pad(one, ((0, height - len(one)), (0, 0), (0, 0)), constant_values=128)
+        columns += [tall, np.full((height, gap, one.shape[2]), 128, np.uint8)]
+    return np.concatenate(columns[:-1], 1)
