@@ -165,8 +165,8 @@ def cut(network: "Network", source: "ImageSource | None", plan: Path | None, ask
         return surgery.apply(network, surgery.Plan.open(plan), a_few(network, source))
     usual = {"level": "lossless", "max_drop": None, "keep": None, "blocks": True, "round_to": 1, "seed": 0}
     given = {name: value for name, value in asked.items() if value != usual[name]}
-    by_images = set(given) & {"level", "max_drop", "keep"}
-    return surgery.trim(network, source if by_images else a_few(network, source), **given)
+    images: Any = source if set(given) & {"level", "max_drop", "keep"} else a_few(network, source)
+    return surgery.trim(network, images, **given)
 
 
 def a_few(network: "Network", source: "ImageSource | None") -> "Tensor | None":
@@ -248,7 +248,8 @@ def lines(trimmed: "Trimmed", proof: "Proof", forms: "list[Form]", notes: list[s
         found.append(f"{units} filters went, from {len(trimmed.removed)} layers")
     left = len(trimmed.having("refused")) + len(trimmed.having("undone"))
     if left:
-        found.append(f"{left} steps were refused or undone; the page has the reasons")
+        steps = "1 step was" if left == 1 else f"{left} steps were"
+        found.append(f"{steps} refused or undone; the page has the reasons")
     for name in ("parameters", "flops"):
         before, after = getattr(proof, name)
         title = "FLOPs" if name == "flops" else name

@@ -1,38 +1,24 @@
 """The page 'before and after' of a trim: the proof as a reader wants it, and every filter that went, with its picture."""
 
-import html
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from filterscope.atlas.sheets import file_name
+from filterscope.report.before_after_gone import Links, Pictures, done, drawn, gone, left
+from filterscope.report.before_after_words import Facts, between, large, percent, signed, text
 from filterscope.report.page import ICON, fingerprint
 
 STYLE = Path(__file__).parent / "before_after.css"
 
-Facts = Mapping[str, Any]
-"""What proof.json holds, or a part of it."""
-
-Pictures = Mapping[tuple[str, int], Mapping[str, Sequence[NDArray[np.uint8]]]]
-"""By unit (layer, index) and kind: kernel, optimum, patches."""
-
-TITLES = {"kernel": "kernel", "optimum": "optimum", "patches": "strongest patches"}
-
-SHARP = 48
-"""Pictures of up to so many pixels a side are shown with square pixels."""
-
-GAP = 2
-"""Pixels between pictures in a row, on a picture that is 64 pixels high."""
 
 WORDS = {
     "holds": "A loss of at most {drop:g} points is proven: the whole interval lies within.",
     "not excluded": "The loss was measured to be below {drop:g} points, but its interval reaches beyond: not proven.",
     "exceeded": "More than {drop:g} points of accuracy were lost.",
+}
+
+PAPERS = {
+    "plan.json": "what was asked for, to be read, edited and done again",
+    "proof.json": "all numbers of this page",
 }
 
 MISLEADS = (
@@ -80,7 +66,7 @@ style-src {fingerprint(style)}; base-uri 'none'; form-action 'none'">
     return path
 
 
-def parts(facts: Facts, links: Mapping[tuple[str, int], Mapping[str, str]]) -> Iterator[str]:
+def parts(facts: Facts, links: Links) -> Iterator[str]:
     """The page from top to bottom."""
     yield f"<h1>{text(name_of(facts))}, before and after</h1>"
     yield f'<p class="faint">{text(what_was_done(facts))}</p>'
@@ -96,19 +82,9 @@ def parts(facts: Facts, links: Mapping[tuple[str, int], Mapping[str, str]]) -> I
     yield f'<h2>When it misleads</h2><ul class="plain">{"".join(f"<li>{text(one)}</li>" for one in MISLEADS)}</ul>'
 
 
-def text(value: object) -> str:
-    """As HTML has it."""
-    return html.escape(str(value))
-
-
 def name_of(facts: Facts) -> str:
     """What the network is called: of a path its last part."""
     return str(facts["network"]).rstrip("/").rpartition("/")[2] or "The network"
-
-
-def done(facts: Facts) -> list[Facts]:
-    """What was done, step by step."""
-    return [one for one in facts["outcomes"] if one["status"] == "done"]
 
 
 def what_was_done(facts: Facts) -> str:
@@ -133,7 +109,13 @@ def cards(facts: Facts) -> str:
         made.append(card("Answers that stay", percent(one["value"]), between(one, 100, 1, " %", signs=False)))
     for one in facts["speeds"]:
         ratio = one["ratio"]
-        made.append(card(f"Time, batch {one['batch']}", f"× {ratio['value']:.2f}", between(ratio, 1, 2, signs=False)))
+        made.append(
+            card(
+                f"Time, batch {one['batch']}",
+                f"\N{MULTIPLICATION SIGN} {ratio['value']:.2f}",
+                between(ratio, 1, 2, signs=False),
+            )
+        )
     return f'<dl class="cards">{"".join(made)}</dl>'
 
 
@@ -148,50 +130,12 @@ def shrunk(pair: Sequence[int]) -> tuple[str, str]:
     return signed(100 * (after / before - 1) if before else 0.0, 1) + " %", f"{large(before)} → {large(after)}"
 
 
-def large(number: float) -> str:
-    """A large number in three digits.
-
-    Example:
-        >>> large(81102080), large(950)
-        ('81.1 M', '950')
-    """
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g} {letter}" if number < 999.5 * size else f"{number / size:.0f} {letter}"
-    return f"{number:g}"
-
-
-def signed(value: float, digits: int) -> str:
-    """With a sign, a real minus, and none where it is zero."""
-    shown = f"{value:+.{digits}f}"
-    return shown.replace("-", "−") if float(shown) else f"{0:.{digits}f}"
-
-
-def percent(share: float) -> str:
-    """A share.
-
-    Example:
-        >>> percent(0.8764)
-        '87.6 %'
-    """
-    return f"{100 * share:.1f} %"
-
-
-def between(interval: Facts, factor: float, digits: int, unit: str = "", *, signs: bool = True) -> str:
-    """The bounds of an interval."""
-    if interval["low"] is None:
-        return "of a single image"
-    low, high = (factor * interval[side] for side in ("low", "high"))
-    first, last = (signed(low, digits), signed(high, digits)) if signs else (f"{low:.{digits}f}", f"{high:.{digits}f}")
-    return f"{first} to {last}{unit}, 95 %"
-
-
 def answers(facts: Facts) -> str:
     """What became of the answers, on images as they are and altered."""
     sets = [("as they are", facts["plain"]), ("slightly altered", facts["altered"])]
     told = [(title, one) for title, one in sets if one]
     if not told:
-        return "<h2>Answers</h2><p>No images were given, or the answers are no class scores: answers were not compared.</p>"
+        return "<h2>Answers</h2><p>Without images, or without class scores, answers were not compared.</p>"
     images = told[0][1]["images"]
     which = "the half of the images that the cut was not chosen on" if facts["held_back"] else "all images"
     words = f"Both networks, the same {images:,} images ({which}); changes are after less before, with 95 % intervals."
@@ -221,9 +165,10 @@ def answer_table(title: str, one: Facts) -> str:
     table = (
         '<div class="scroll"><table><thead><tr><th>Images '
         f'{text(title)}</th><th class="number">before</th><th class="number">after</th><th class="number">change</th>'
-        f"<th>95 % interval, the dotted line is no change</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<th>95&nbsp;% interval, the dotted line is no change</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
-    stay = f"{percent(one['agreement']['value'])} of the answers stay ({between(one['agreement'], 100, 1, ' %', signs=False)})"
+    stays = one["agreement"]
+    stay = f"{percent(stays['value'])} of the answers stay ({between(stays, 100, 1, ' %', signs=False)})"
     moved = f"divergence {one['divergence']['value']:.2g} nats"
     counted = ""
     if one["accuracy"]:
@@ -249,7 +194,8 @@ def interval(change: Facts, factor: float, digits: int) -> str:
     if change["low"] is None:
         return "of a single image"
     low, value, high = (factor * change[side] for side in ("low", "value", "high"))
-    reach = 1.1 * max(abs(low), abs(high), 1e-12)
+    # What the digits do not show is not drawn either.
+    reach = 1.1 * max(abs(low), abs(high), 10**-digits)
     left, middle, right = (100 + 95 * one / reach for one in (low, value, high))
     words = f"{signed(low, digits)} to {signed(high, digits)}"
     return (
@@ -312,7 +258,7 @@ def speeds(facts: Facts) -> str:
             f'<tr><th scope="row">{one["batch"]} image{"s" * (one["batch"] > 1)}</th>'
             f'<td class="number">{before}<br><small>{spread[0]}</small></td>'
             f'<td class="number">{after}<br><small>{spread[1]}</small></td>'
-            f'<td class="number">× {ratio["value"]:.2f}<br><small>{between(ratio, 1, 2, signs=False)}</small></td>'
+            f'<td class="number">&times; {ratio["value"]:.2f}<br><small>{between(ratio, 1, 2, signs=False)}</small></td>'
             f'<td class="number">{memory}</td></tr>'
         )
     rounds = " and ".join(str(one["rounds"]) for one in facts["speeds"])
@@ -324,82 +270,6 @@ def speeds(facts: Facts) -> str:
         '</th><th class="number">time</th><th class="number">memory</th></tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
-
-
-def gone(facts: Facts, links: Mapping[tuple[str, int], Mapping[str, str]]) -> str:
-    """Every filter that went, layer by layer, with its pictures and the reason."""
-    by_layer: dict[str, list[str]] = {}
-    for one in done(facts):
-        step = one["step"]
-        found = by_layer.setdefault(step["layer"], [])
-        if not step["units"]:
-            found.append(
-                f"<li><p><b>{text(step['layer'])}</b> · {text(step['kind'])}</p><p>{text(reason(one, 0))}</p></li>"
-            )
-        for place, unit in enumerate(step["units"]):
-            into = step["into"][place] if step["into"] else None
-            found.append(gone_item(one, place, (step["layer"], unit), into, links))
-    if not by_layer:
-        return ""
-    shown = "".join(
-        f'<h3>{text(layer)} <small>{len(some)}</small></h3><ul class="gone">{"".join(some)}</ul>'
-        for layer, some in by_layer.items()
-    )
-    numbers = "Filters are numbered as in the network before."
-    return f'<h2>What went, and why</h2><p class="faint">{numbers}</p>{shown}'
-
-
-def gone_item(
-    one: Facts,
-    place: int,
-    unit: tuple[str, int],
-    into: int | None,
-    links: Mapping[tuple[str, int], Mapping[str, str]],
-) -> str:
-    """One filter."""
-    layer, number = unit
-    stays = ""
-    if into is not None:
-        label = f"{layer}:{into}"
-        stays = f'<div class="stays"><p>stays and stands for it: <b>{text(label)}</b></p>{figures(label, links.get((layer, into), {}))}</div>'
-    label = f"{layer}:{number}"
-    return (
-        f"<li><p><b>{text(label)}</b> · {text(one['step']['kind'])}<br>"
-        f'<span class="faint">{text(reason(one, place))}</span></p>{figures(label, links.get(unit, {}))}{stays}</li>'
-    )
-
-
-def reason(one: Facts, place: int) -> str:
-    """Why a unit went: the finding, and what is to be said of the edit."""
-    why = one["step"]["why"]
-    return "; ".join(filter(None, [why[place] if place < len(why) else "", one["reason"]]))
-
-
-def figures(label: str, links: Mapping[str, str]) -> str:
-    """The pictures of a filter."""
-    made = []
-    for kind, title in TITLES.items():
-        if kind in links:
-            source, _, sharp = links[kind].partition("#")
-            look = ' class="pixels"' if sharp else ""
-            made.append(
-                f'<figure><img src="{text(source)}"{look} loading="lazy" alt="{title} of {text(label)}">'
-                f"<figcaption>{title}</figcaption></figure>"
-            )
-    return f'<div class="pictures">{"".join(made)}</div>' if made else ""
-
-
-def left(facts: Facts) -> str:
-    """What was asked for and not done."""
-    rest = [one for one in facts["outcomes"] if one["status"] != "done"]
-    if not rest:
-        return ""
-    items = "".join(
-        f"<li><code>{text(one['step']['layer'])}:{', '.join(map(str, one['step']['units']))}</code> "
-        f"{text(one['step']['kind'])}: {text(one['status'])}, {text(one['reason'])}</li>"
-        for one in rest
-    )
-    return f'<h2>What stays, and why</h2><details><summary>{len(rest)} steps were refused or undone</summary><ul class="plain">{items}</ul></details>'
 
 
 def files(facts: Facts) -> str:
@@ -416,32 +286,8 @@ def files(facts: Facts) -> str:
             ("proof.json", "all numbers of this page"),
         )
     ]
-    words = "Each was run at two batch sizes and compared with the network in memory; differences are shares of the largest answer."
+    words = (
+        "Each was run at two batch sizes and compared with the network in memory; "
+        "differences are shares of the largest answer."
+    )
     return f'<h2>Files</h2><p>{words}</p><div class="scroll"><table><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def drawn(folder: Path, unit: tuple[str, int], kinds: Mapping[str, Sequence[NDArray[np.uint8]]]) -> dict[str, str]:
-    """Write a unit's pictures, a file for each kind; gives their links, '#sharp' behind those with square pixels."""
-    place = folder / "pictures"
-    place.mkdir(exist_ok=True)
-    links = {}
-    for kind, some in kinds.items():
-        if len(some):
-            name = f"{file_name(unit[0])}_{unit[1]}_{kind}.png"
-            Image.fromarray(row(some)).save(place / name)
-            sharp = max(some[0].shape[:2]) <= SHARP
-            links[kind] = f"pictures/{name}" + "#sharp" * sharp
-    return links
-
-
-def row(some: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Pictures side by side, small ones enlarged by a whole factor so that the gaps between them are thin."""
-    factor = max(1, math.ceil(64 / max(some[0].shape[:2])))
-    larger = [np.asarray(one).repeat(factor, 0).repeat(factor, 1) for one in some]
-    height = max(len(one) for one in larger)
-    gap = max(1, round(GAP * height / 64))
-    columns: list[NDArray[np.uint8]] = []
-    for one in larger:
-        tall = np.pad(one, ((0, height - len(one)), (0, 0), (0, 0)), constant_values=128)
-        columns += [tall, np.full((height, gap, one.shape[2]), 128, np.uint8)]
-    return np.concatenate(columns[:-1], 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from filterscope.errors import BadModel, FilterscopeError, MissingExtra
@@ -124,7 +124,8 @@ class Forms:
         state = self.module.state_dict()
         # Heads that do not run in eval mode are not in the source, nor need their weights be in the file.
         keys = built_from(source).state_dict() if source.exists() else state
-        save_file({key: state[key].clone().contiguous() for key in keys}, path)
+        # Not save_file: what it writes only its owner may read.
+        path.write_bytes(save({key: state[key].clone().contiguous() for key in keys}))
         again = built_from(source) if source.exists() else copied(self.module)
         again.to(self.network.dtype).load_state_dict(load_file(path))
         return lambda images: run_once(again, images)
