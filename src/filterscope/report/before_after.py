@@ -165,7 +165,8 @@ def answer_table(title: str, one: Facts) -> str:
     table = (
         '<div class="scroll"><table><thead><tr><th>Images '
         f'{text(title)}</th><th class="number">before</th><th class="number">after</th><th class="number">change</th>'
-        f"<th>95&nbsp;% interval, the dotted line is no change</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f"<th>95&nbsp;% interval, the dotted line is no change</th></tr></thead><tbody>{''.join(rows)}"
+        "</tbody></table></div>"
     )
     stays = one["agreement"]
     stay = f"{percent(stays['value'])} of the answers stay ({between(stays, 100, 1, ' %', signs=False)})"
@@ -258,7 +259,8 @@ def speeds(facts: Facts) -> str:
             f'<tr><th scope="row">{one["batch"]} image{"s" * (one["batch"] > 1)}</th>'
             f'<td class="number">{before}<br><small>{spread[0]}</small></td>'
             f'<td class="number">{after}<br><small>{spread[1]}</small></td>'
-            f'<td class="number">&times; {ratio["value"]:.2f}<br><small>{between(ratio, 1, 2, signs=False)}</small></td>'
+            f'<td class="number">&times; {ratio["value"]:.2f}<br>'
+            f"<small>{between(ratio, 1, 2, signs=False)}</small></td>"
             f'<td class="number">{memory}</td></tr>'
         )
     rounds = " and ".join(str(one["rounds"]) for one in facts["speeds"])
