@@ -21,7 +21,8 @@ from filterscope.findings.families import FAMILIES, FAMILY, Families
 from filterscope.findings.kernel_families import arranged, copies
 from filterscope.findings.links import SHIFTED, Link
 from filterscope.findings.pixel_kernels import PixelKernels, of_network
-from filterscope.images import open_images
+from filterscope.images import fit, open_images
+from filterscope.images.tensors import normalise
 from filterscope.inspection import inspect
 from filterscope.lenses import Patches
 from filterscope.model import Network, load
@@ -124,7 +125,9 @@ def displaced_in_depth(seeds: range, out: Path, images: int) -> None:
         found = right = tried = others = 0
         for layer, seed in ((layer, seed) for layer in layers for seed in seeds):
             network = load(FIRST[name])
-            truths = displaced(network, layer, network.layer(layer).channels // 8, np.random.default_rng(seed))
+            firing = fire(network, layer, some_of(name, images))
+            dice = np.random.default_rng(seed)
+            truths = displaced(network, layer, network.layer(layer).channels // 8, dice, firing)
             network = Network(network.module, network.preprocessing, network.classes, f"{name}, widened")
             atlas = inspect(
                 network,
@@ -140,6 +143,16 @@ def displaced_in_depth(seeds: range, out: Path, images: int) -> None:
             others += sum(pair not in truths and pair[::-1] not in truths for pair in told) // 2
         row(f"{name}, deep: kernel moved by a place found (rightly)", ">= 0.95", shares(found, right, tried))
         row("   other pairs told to be moved", "", str(others))
+
+
+def fire(network: Network, layer: str, images: list[NDArray[np.uint8]]) -> list[int]:
+    """The units that fire for one of the images at least: of others responses say nothing."""
+    observed = network.layer(layer).observed
+    shown = normalise(np.stack([fit(one, network.preprocessing) for one in images]), network.preprocessing)
+    with network.tap([observed]) as read, torch.no_grad():
+        maps = read(shown)[observed]
+    assert isinstance(maps, torch.Tensor)
+    return [int(unit) for unit in torch.nonzero(maps.amax((0, 2, 3)) > 0).flatten()]
 
 
 def some_of(name: str, images: int) -> list[NDArray[np.uint8]]:

@@ -1,6 +1,6 @@
 """Networks whose copies are known: stacks that commute with quarter turns and mirrors, and planted kernels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,7 +147,9 @@ def planted(weights: NDArray[np.float64], kind: str, source: int, dice: np.rando
     return None if abs(alike) > 0.85 or kept < 0.6 else (made, (mirrored, angle, dy, dx))
 
 
-def displaced(network: Network, layer: str, copies: int, dice: np.random.Generator) -> dict[tuple[int, int], Place]:
+def displaced(
+    network: Network, layer: str, copies: int, dice: np.random.Generator, usable: Sequence[int] | None = None
+) -> dict[tuple[int, int], Place]:
     """Make some units of a layer of 3 x 3 kernels copies of others, moved by one place within kernels of 5 x 5.
 
     All kernels get a rim of zeros and as much more padding, which changes nothing. A copy gets the batch norm of what
@@ -158,6 +160,7 @@ def displaced(network: Network, layer: str, copies: int, dice: np.random.Generat
         layer: the name of a convolution.
         copies: how many.
         dice: draws which, and where to.
+        usable: units to copy; None: all.
     Returns:
         By (unit, copy) the place that the kernel was moved by.
     """
@@ -165,8 +168,11 @@ def displaced(network: Network, layer: str, copies: int, dice: np.random.Generat
     assert isinstance(conv, nn.Conv2d)
     assert conv.kernel_size == (3, 3)
     assert isinstance(conv.padding, tuple)
-    # A group of three at the most: no unit is copied that is a copy.
-    order = dice.permutation(conv.out_channels)[: 2 * copies].reshape(2, -1)
+    # No unit is copied that is a copy.
+    units = dice.permutation(conv.out_channels)
+    sources = units[np.isin(units, list(usable))] if usable is not None else units
+    sources = sources[:copies]
+    order = np.stack([sources, units[~np.isin(units, sources)][: len(sources)]])
     wide = nn.functional.pad(conv.weight.detach(), (1, 1, 1, 1))
     observed = network.layer(layer).observed
     norm = network.module.get_submodule(observed) if observed != layer else None

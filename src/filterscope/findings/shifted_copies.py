@@ -31,7 +31,7 @@ one is displaced. Maps are smooth: what is one place further is alike anyway."""
 FEWEST_PLACES = 4
 """Places of a part that two displaced units must have in common."""
 
-OVERLAP = 0.5
+OVERLAP = 0.25
 """Share of both units' energy that must lie there."""
 
 CHANCE_UNITS, CHANCE_DRAWS = 128, 2
@@ -83,8 +83,8 @@ def own_parts(heard: Around, largest: Float[np.ndarray, "unit"], grey: Float[np.
         grey: that to mid grey.
     """
     height, width = heard.shape[1:3]
-    # Near the middle: around it there are the places that copies are looked for at.
-    sides = [min(MARGIN, length // 2) for length in (height, width)]
+    # Not at the rim: what a copy one place further says has to be read as well.
+    sides = [max(length // 2 - MARGIN, 0) for length in (height, width)]
     (top, left), (rows, columns) = (height // 2 - sides[0], width // 2 - sides[1]), (2 * side + 1 for side in sides)
     inner = np.maximum(heard[:, top : top + rows, left : left + columns], 0).reshape(len(heard), -1, heard.shape[3])
     place = inner.argmax(1)

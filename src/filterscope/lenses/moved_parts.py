@@ -18,7 +18,7 @@ LEAST, MOST = 2, 4
 """Positions of the map that units are compared over, at the least and at the most."""
 
 MARGIN = 1
-"""Positions more that are read: a unit's own place may lie as far from the middle."""
+"""Positions more that are read: a copy of what lies as far from the middle as units are compared has room."""
 
 
 def reach(layer: Layer) -> int:
