@@ -1,6 +1,6 @@
-"""Networks whose turned copies are known: stacks that commute with quarter turns and mirrors, and planted kernels."""
+"""Networks whose copies are known: stacks that commute with quarter turns and mirrors, and planted kernels."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,12 @@ GROUP = tuple((mirrored, quarter) for mirrored in (False, True) for quarter in r
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
+
+Place = tuple[int, int]
+"""Down and to the right."""
+
+PLACES = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right)
+"""One place further, to all sides."""
 
 Planted = tuple[NDArray[np.float64], tuple[bool, float, int, int]]
 """A kernel (channel, height, width), and whether it was mirrored, turned by what, and moved down and to the right."""
@@ -139,3 +145,45 @@ def planted(weights: NDArray[np.float64], kind: str, source: int, dice: np.rando
     alike = float((own * made).sum()) / max(float(np.linalg.norm(own) * np.linalg.norm(made)), 1e-30)
     kept = float((made**2).sum()) / max(float((own**2).sum()), 1e-30)
     return None if abs(alike) > 0.85 or kept < 0.6 else (made, (mirrored, angle, dy, dx))
+
+
+def displaced(
+    network: Network, layer: str, copies: int, dice: np.random.Generator, usable: Sequence[int] | None = None
+) -> dict[tuple[int, int], Place]:
+    """Make some units of a layer of 3 x 3 kernels copies of others, moved by one place within kernels of 5 x 5.
+
+    All kernels get a rim of zeros and as much more padding, which changes nothing. A copy gets the batch norm of what
+    it is a copy of, too.
+
+    Args:
+        network: is changed.
+        layer: the name of a convolution.
+        copies: how many.
+        dice: draws which, and where to.
+        usable: units to copy; None: all.
+    Returns:
+        By (unit, copy) the place that the kernel was moved by.
+    """
+    conv = network.module.get_submodule(layer)
+    assert isinstance(conv, nn.Conv2d)
+    assert conv.kernel_size == (3, 3)
+    assert isinstance(conv.padding, tuple)
+    # No unit is copied that is a copy.
+    units = dice.permutation(conv.out_channels)
+    sources = units[np.isin(units, list(usable))] if usable is not None else units
+    sources = sources[:copies]
+    order = np.stack([sources, units[~np.isin(units, sources)][: len(sources)]])
+    wide = nn.functional.pad(conv.weight.detach(), (1, 1, 1, 1))
+    observed = network.layer(layer).observed
+    norm = network.module.get_submodule(observed) if observed != layer else None
+    found = {}
+    for unit, copy in order.T.tolist():
+        place = PLACES[int(dice.integers(len(PLACES)))]
+        wide[copy] = wide[unit].roll(place, (1, 2))
+        for of in (conv.bias, *((norm.weight, norm.bias, norm.running_mean, norm.running_var) if norm else ())):
+            if isinstance(of, torch.Tensor):
+                of.data[copy] = of.data[unit]
+        found[unit, copy] = place
+    conv.weight = nn.Parameter(wide)
+    conv.kernel_size, conv.padding = (5, 5), (conv.padding[0] + 1, conv.padding[1] + 1)
+    return found

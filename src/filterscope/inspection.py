@@ -38,7 +38,7 @@ from filterscope.lenses import (
     Workbench,
     digest,
 )
-from filterscope.lenses.lens import nothing, settings_of, unknown
+from filterscope.lenses.lens import no_pictures, nothing, settings_of, unknown
 from filterscope.model import Network, load
 
 LENSES: dict[str, type[Lens]] = {
@@ -163,7 +163,15 @@ def inspect(
             run = ledger.begin_run(identity, settings, versions())
             ledger.write(*chosen, *network.graph())
             look = Look(
-                ledger, engine or LocalEngine(), replace(bench, found=ledger.records, settings=ledger.settings), watcher
+                ledger,
+                engine or LocalEngine(),
+                replace(
+                    bench,
+                    found=ledger.records,
+                    settings=ledger.settings,
+                    pictures=lambda records: Atlas(out).tiles(records),
+                ),
+                watcher,
             )
             for lens in unfinished:
                 look.through(lens, chosen)
@@ -213,7 +221,7 @@ class Look:
         self.watcher.stage(stage.title, stage.unit, total, sum(task.size for task in done))
         previous = done[-1] if done else None
         folded = self.ledger.partial(previous.digest) if previous else None
-        work = TimedWork(replace(self.bench, found=nothing, settings=unknown))
+        work = TimedWork(replace(self.bench, found=nothing, settings=unknown, pictures=no_pictures))
         for task, (result, seconds) in self.engine.run(self.ready(left), work):
             if stage.fold and folded is not None and result.partial is not None:
                 result = replace(result, partial=stage.fold(folded, result.partial))

@@ -11,21 +11,27 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from torch import nn
 
 import filterscope as fs
 from assassin import Assassin, Killed
 from filterscope.atlas.diagnosis import WHOLE, Finding
-from filterscope.atlas.records import Relation
+from filterscope.atlas.records import Optimum, Relation
 from filterscope.errors import FilterscopeError
 from filterscope.findings.discoveries import discoveries, tail_p
 from filterscope.findings.families import FAMILIES, FAMILY, INVARIANT, Families
 from filterscope.findings.kernel_families import copies
 from filterscope.findings.links import MIRRORED, ROTATED, SHIFTED, Link, families
+from filterscope.findings.optimum_parts import ShowOptima, parts_each
 from filterscope.findings.pixel_kernels import PixelKernels
 from filterscope.findings.response_families import by_turn, curves_of, likenesses, turned_copies
-from filterscope.lenses.pool import Crop
+from filterscope.findings.shifted_copies import likeness, shifted_copies
+from filterscope.lenses import Optima, Workbench
+from filterscope.lenses.packing import unpacked
+from filterscope.lenses.pool import Crop, Strongest
 from filterscope.lenses.turned_parts import TURNS, turned, turning_canvas, wide, with_margin
+from filterscope.lenses.turned_parts import Heard as Turned
 
 QUICK = Families(parts=24, scenes=48)
 
@@ -245,6 +251,140 @@ def test_units_that_never_fire_and_units_that_see_no_turn_are_in_no_family():
     assert curves.invariant.nonzero()[0].tolist() == [4, 5]
     assert curves.flat[4] == pytest.approx(1, abs=1e-6)
     assert {one.other for one in turned_copies(heard, curves)} <= {1, 2}
+
+
+# Displaced copies
+
+
+@pytest.mark.parametrize(("stride", "norm"), [(1, True), (2, False)])
+def test_a_deep_kernel_moved_by_a_place_is_told_to_be_moved_there(known, stride, norm, tmp_path):
+    torch.manual_seed(0)
+    conv = nn.Conv2d(10, 16, 3, padding=1, bias=not norm)
+    module = nn.Sequential(nn.Conv2d(3, 10, 5, padding=2), nn.ReLU(), conv, nn.BatchNorm2d(16) if norm else nn.ReLU())
+    network = network_of(module.eval(), (20, 20))
+    truths = known.displaced(network, "2", 4, np.random.default_rng(0))
+    if stride > 1:
+        # Kernels are moved by one place, maps by half of one: no two places of them say the same.
+        conv.stride = (2, 2)
+    lens = replace(QUICK, parts=8)
+    network = fs.Network(network.module, network.preprocessing)
+    atlas = fs.inspect(network, None, tmp_path / "a", lenses=[lens], layers=["2"])
+    found = {(one.other, one.unit): (one.dy, one.dx) for one in atlas.records(Relation, layer="2", kind=SHIFTED)}
+    if stride == 1:
+        assert truths.items() <= found.items()
+        backwards = {(copy, unit): (-down, -right) for (unit, copy), (down, right) in truths.items()}
+        assert found == {**truths, **backwards}
+    else:
+        assert not set(truths) & set(found)
+
+
+def around_of(steps: dict[int, tuple[int, int]], *, units: int = 14, parts: int = 30, seed: int = 0) -> np.ndarray:
+    """Smooth maps that have nothing to do with each other, seen through a window; some are the first one displaced."""
+    maps = gaussian_filter(np.random.default_rng(seed).standard_normal((parts, 15, 15, units)), (0, 1, 1, 0))
+    for unit, step in steps.items():
+        maps[..., unit] = np.roll(maps[..., 0], step, (1, 2))
+    return (maps[:, 4:11, 4:11] * 10).astype(np.float32)
+
+
+def told_around(heard: np.ndarray) -> list[Link]:
+    return shifted_copies(heard, heard.max((0, 1, 2)), np.zeros(heard.shape[3]), 2)[0]
+
+
+def test_units_that_say_the_same_some_places_further_are_told_by_how_far():
+    links = told_around(around_of({1: (2, 0), 2: (0, 0), 3: (-1, 1), 4: (3, 3)}))
+    # What a unit says further down it sees further up; what is the same without a step is a duplicate, no copy; three
+    # places each way are more than is looked for.
+    assert {(one.unit, one.other): (one.dy, one.dx) for one in links} == {
+        (0, 1): (-2, 0),
+        (1, 2): (2, 0),
+        (0, 3): (1, -1),
+        (2, 3): (1, -1),
+    }
+    assert all(one.similarity > 0.999 for one in links)
+
+
+def test_of_smooth_maps_that_have_nothing_in_common_none_are_displaced():
+    assert sum(len(told_around(around_of({}, units=40, seed=seed))) for seed in range(4)) == 0
+
+
+def test_a_displaced_unit_that_leaves_out_half_of_the_parts_is_no_copy():
+    heard = around_of({1: (1, 0)})
+    heard[::2, ..., 1] = 0
+    assert told_around(heard) == []
+
+
+def test_likeness_by_place_is_the_correlation_of_what_overlaps():
+    rng = np.random.default_rng(0)
+    heard = rng.standard_normal((3, 5, 7, 4)).astype(np.float32)
+    for down, right in ((0, 0), (1, 0), (2, -1), (-1, 2)):
+        found = likeness(heard, heard, (down, right))
+        for unit, other in itertools.product(range(4), repeat=2):
+            mine, theirs = [], []
+            for part in range(3):
+                places = [
+                    (y, x) for y, x in itertools.product(range(5), range(7)) if 0 <= y + down < 5 and 0 <= x + right < 7
+                ]
+                one = np.array([heard[part, y, x, unit] for y, x in places], np.float64)
+                two = np.array([heard[part, y + down, x + right, other] for y, x in places], np.float64)
+                mine, theirs = [*mine, *(one - one.mean())], [*theirs, *(two - two.mean())]
+            if found[unit, other]:
+                assert found[unit, other] == pytest.approx(np.corrcoef(mine, theirs)[0, 1], abs=1e-5)
+
+
+# Optima as parts
+
+
+def test_optima_that_the_atlas_has_are_turned_beside_the_parts_of_images(tmp_path, monkeypatch):
+    """The pictures of units that no part was chosen for, as the network was shown them."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 12, 3))
+    network = network_of(module, (24, 24))
+    shown = []
+    plain = ShowOptima.__call__
+    monkeypatch.setattr(ShowOptima, "__call__", lambda self, bench: (shown.append(self), plain(self, bench))[1])
+    lens = replace(QUICK, parts=2, scenes=8, optima=2.0)
+    fs.inspect(network, None, tmp_path / "without", lenses=[lens])
+    assert shown == []
+    atlas = fs.inspect(network, None, tmp_path / "with", lenses=[Optima(steps=10), lens])
+    assert shown
+    for one in shown:
+        for (number, unit), picture in zip(one.units, one.pictures, strict=True):
+            layer = one.layers[number]
+            record = atlas.records(Optimum, layer=layer.name, unit=unit)[0]
+            # The oracle: the network says to the picture what the record says that it does.
+            pixels = torch.from_numpy((picture / 255 - 0.5) / 0.25).permute(2, 0, 1)[None].float()
+            part = network.module[: int(layer.name) + 1](pixels)
+            assert part[0, unit, part.shape[2] // 2, part.shape[3] // 2].item() == pytest.approx(
+                record.activation, rel=1e-3
+            )
+    evidence = atlas.records(Finding, kind=FAMILIES, layer="2")[0].evidence
+    beside = sum(len(one.units) for one in shown if "2" in [layer.name for layer in one.layers])
+    assert f"{beside} of them optima" in evidence
+    without = fs.Atlas(tmp_path / "without").records(Finding, kind=FAMILIES, layer="2")[0].evidence
+    assert "optima" not in without
+
+
+def test_an_optimum_is_no_stronger_for_its_unit_than_images_are():
+    torch.manual_seed(0)
+    network = network_of(nn.Sequential(nn.Conv2d(3, 4, 5, bias=False)), (9, 9))
+    layers = tuple(network.layers())
+    picture = np.random.default_rng(0).integers(0, 255, (5, 5, 3)).astype(np.uint8)
+    work = ShowOptima(layers, (picture,), ((0, 2),), (0.05,), (9, 9), 5)
+    heard = Turned.unpacked([unpacked(work(Workbench(network)).partial)], 0)
+    assert heard.values[..., 2].max() + heard.grey[2] == pytest.approx(0.05, rel=0.01)
+    free = replace(work, largest=(1e6,))
+    whole = Turned.unpacked([unpacked(free(Workbench(network)).partial)], 0)
+    ratio = heard.values[..., 2].max() / whole.values[..., 2].max()
+    # All units alike: relations between them stay as they are.
+    assert np.allclose(heard.values, ratio * whole.values, atol=2e-3 * np.abs(heard.values).max())
+
+
+def test_optima_are_those_of_units_that_have_the_fewest_parts():
+    strongest = Strongest(
+        *(np.array(one) for one in ([0, 0, 1, 2], [0, 1, 0, 5], [0, 0, 1, 9], [0, 0, 0, 0], [1.0] * 4))
+    )
+    have = parts_each(strongest, [Crop(0, 0, 0), Crop(1, 0, 0)], 4)
+    assert have.tolist() == [2, 1, 0]
 
 
 # Many tests at once

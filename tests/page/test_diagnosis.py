@@ -119,3 +119,20 @@ def test_without_a_diagnosis_there_is_no_view(open_page, two):
     assert visit.press("d").address == "#/@2/"
     assert "There is nothing at this address" in visit.go("#/@2/~diagnosis").text()
     assert visit.go("#/@2/block3.conv2").page.locator(".layer-findings").count() == 0
+
+
+def test_a_dead_filter_is_called_dead_and_not_merely_silent_wherever_it_stands(open_page, reports):
+    """In its tile, in what the layer can be narrowed to, on its own page, and in the list of the layers."""
+    visit = open_page(reports["folder"], "#/block1.conv1")
+    tile = visit.page.locator(".filter-tile.provably_dead")
+    assert tile.get_attribute("aria-label").endswith("filter 3, provably dead")
+    assert tile.locator(".asleep").inner_text() == "provably dead"
+    chips = visit.texts(".chip")
+    assert "provably dead: 1" in chips
+    assert not any("never fired" in one for one in chips)
+    visit.page.locator(".chip", has_text="provably dead").click()
+    assert visit.settled().address.endswith("state=provably_dead")
+    assert visit.page.locator(".filter-tile").count() == 1
+    assert visit.go("#/block1.conv1/3").texts(".badge") == ["provably dead"]
+    assert visit.go("#/block1.conv1/4").texts(".badge") == []
+    assert "provably dead: 1" in visit.go("#/~network").text("main")

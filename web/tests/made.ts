@@ -8,7 +8,7 @@ export function layerInfo(name: string, channels = 8, id = 0): LayerInfo {
     name, id, position: id, kind: "conv", channels, inChannels: 3, kernel: [3, 3], stride: [1, 1], padding: [1, 1],
     dilation: [1, 1], groups: 1, outputSize: [8, 8], parameters: 100, flops: 1000, calls: 1, observed: name,
     fieldSize: [3, 3], fieldStride: [1, 1], fieldStart: [-1, -1], wholeImage: false, gated: false, firstPicture: 0,
-    medians: {}, neverFired: 0, noStimulus: 0, hasMeans: false, hasMaps: false, hasBehaviour: false,
+    medians: {}, neverFired: 0, noStimulus: 0, proven: null, hasMeans: false, hasMaps: false, hasBehaviour: false,
     functions: null,
   };
 }
@@ -35,7 +35,7 @@ export function atlasOf(layers: LayerInfo[], shards: Record<string, unknown> = {
 export function layerData(numbers: Record<string, (number | null)[]>, some: Partial<LayerData> = {}): LayerData {
   const units = (Object.values(numbers)[0] ?? []).map((_, place) => place);
   return {
-    units, numbers, optima: units.map(() => []), patches: units.map(() => []), backprojections: [], effective: null, functions: null, slices: null, histograms: null,
+    units, numbers, optima: units.map(() => []), patches: units.map(() => []), backprojections: [], effective: null, functions: null, proven: null, slices: null, histograms: null,
     alike: null, pictures: {}, ...some,
   };
 }

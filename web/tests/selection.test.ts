@@ -1,7 +1,7 @@
 /** Which filters are kept and in which order. The oracle is written out by hand. */
 
 import { expect, test } from "vitest";
-import { type Selection, readSelection, selected, unitState, writeSelection } from "../src/state/selection";
+import { type Selection, readSelection, selected, asleep, writeSelection } from "../src/state/selection";
 import { parseRoute, address } from "../src/state/route";
 import type { OptimumInfo } from "../src/data/contract";
 import { layerData } from "./made";
@@ -38,14 +38,25 @@ test("every condition must be met, its bound included; an unknown number meets n
 test("a state keeps the filters that are in it; never fired goes before no stimulus", () => {
   const optimum = (status: string) => [{ status } as OptimumInfo];
   const data = layerData(
-    { image_firing_rate: [0, 0, 0.5, 0.5, null] },
-    { optima: [optimum("no stimulus found"), [], optimum("no stimulus found"), optimum("converged"), optimum("not finite")] },
+    { image_firing_rate: [0, 0, 0.5, 0.5, null, 0, 0.5] },
+    {
+      optima: [
+        optimum("no stimulus found"), [], optimum("no stimulus found"), optimum("converged"), optimum("not finite"),
+        optimum("no stimulus found"), optimum("converged"),
+      ],
+      proven: [[], [], [], [], [], ["provably dead"], ["unread", "constant"]],
+    },
   );
-  expect(data.units.map((_, place) => unitState(data, place))).toEqual([
-    "never_fired", "never_fired", "no_stimulus", "awake", "not_finite",
+  // What is dead for certain has never fired in these images, and that says less.
+  expect(data.units.map((_, place) => asleep(data, place))).toEqual([
+    ["never_fired", "no_stimulus"], ["never_fired"], ["no_stimulus"], [], ["not_finite"], ["provably_dead"],
+    ["unread", "constant"],
   ]);
+  expect(selected(data, { ...ALL, state: "provably_dead" })).toEqual([5]);
+  expect(selected(data, { ...ALL, state: "constant" })).toEqual([6]);
+  expect(selected(data, { ...ALL, state: "awake" })).toEqual([3]);
   expect(selected(data, { ...ALL, state: "never_fired" })).toEqual([0, 1]);
-  expect(selected(data, { ...ALL, state: "no_stimulus" })).toEqual([2]);
+  expect(selected(data, { ...ALL, state: "no_stimulus" })).toEqual([0, 2]);
 });
 
 test("a function keeps the filters with its label; one that was not looked at has none", () => {

@@ -8,15 +8,21 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from filterscope.atlas.diagnosis import WHOLE, Finding
-from filterscope.atlas.records import Layer, Pair, Record, Relation
+from filterscope.atlas.records import Layer, Optimum, Pair, Record
 from filterscope.atlas.work import Result, Task
 from filterscope.errors import FilterscopeError
 from filterscope.findings import kernel_families, response_families
-from filterscope.findings.links import Family, Link, families
+from filterscope.findings.family_records import FAMILIES as FAMILIES
+from filterscope.findings.family_records import FAMILY as FAMILY
+from filterscope.findings.family_records import INVARIANT as INVARIANT
+from filterscope.findings.family_records import How, records, unturned
+from filterscope.findings.links import Link
+from filterscope.findings.optimum_parts import ShowOptima, as_seen, chosen_optima, parts_each
 from filterscope.findings.pixel_kernels import folded, sees_pixels
+from filterscope.findings.shifted_copies import shifted_copies
 from filterscope.lenses.centre import Centre
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
+from filterscope.lenses.moved_parts import HeardAround, hear_around, moving_canvas, reach
 from filterscope.lenses.packing import packed, unpacked
 from filterscope.lenses.perturbations import (
     STRONGEST,
@@ -28,23 +34,17 @@ from filterscope.lenses.perturbations import (
     named_places,
     strongest,
 )
-from filterscope.lenses.pool import SAME, Crop, choose, cut_all, groups, seen
+from filterscope.lenses.pool import SAME, Crop, choose, cut, cut_all, groups, seen
 from filterscope.lenses.scan import ScanChunk, chunks
 from filterscope.lenses.statistics import fold, unpack
 from filterscope.lenses.turned_parts import STEP, TURNS, Heard, hear_turned, turning_canvas, wide, with_margin
 from filterscope.model import Network
-
-FAMILY, INVARIANT, FAMILIES = "family", "rotation-invariant", "families"
-"""Kinds of findings: of a unit that has copies, of one that sees no turn, and of a layer."""
 
 PARTS_A_TASK = 16
 """What a run that is killed loses at most."""
 
 SMALL = 100
 """Side of images, in pixels, up to which twice as many are shown: they cost little."""
-
-NAMED = 8
-"""Members of a family that evidence names."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ class Families:
 
     Args:
         parts: of images, that all units of like receptive field are shown; of small ones twice as many.
+        optima: where the atlas has any, so many for each part, turned as well: those of units that few parts are strong
+            for. 0: none.
         rate: share of the pairs told that may be by chance.
         scenes: drawn scenes to choose from, where there are no images.
         seed: of the drawn scenes and of chance.
@@ -65,6 +67,7 @@ class Families:
     """
 
     parts: int = 64
+    optima: float = 0.5
     rate: float = 0.05
     scenes: int = 512
     seed: int = 0
@@ -75,6 +78,8 @@ class Families:
     def __post_init__(self) -> None:
         if not 2 <= self.parts <= 4096:
             raise FilterscopeError(f"parts of images to turn: 2 to 4096, not {self.parts}")
+        if not 0 <= self.optima <= 64:
+            raise FilterscopeError(f"optima for each part of an image: 0 to 64, not {self.optima}")
         if not 0 < self.rate < 1:
             raise FilterscopeError(f"share of pairs that may be by chance: between 0 and 1, not {self.rate}")
         if not 1 <= self.scenes <= 65536:
@@ -132,15 +137,11 @@ class Families:
         """Parts for the layers of a group, some a task, and then what they tell."""
         size = turning_canvas(bench.network, group)
         field = max(seen(layer, bench.network.preprocessing.input_size) for layer in group)
-        count = self.parts * (2 if max(size) <= SMALL else 1)
-        crops = tuple(choose(strongest(bench, group, size, named), count, SAME * field))
-        # Where all units are strongest in later calls of their module, which are not read, any images have to do.
-        crops = crops or tuple(Crop(image, 0, 0) for image in range(min(count, len(images_of(bench, self.look)))))
         same = (facts, [layer.name for layer in group])
         names = group[0].name if len(group) == 1 else f"{group[0].name} to {group[-1].name}"
         done = []
-        for first in range(0, len(crops), PARTS_A_TASK):
-            some = crops[first : first + PARTS_A_TASK]
+        crops = self.crops(bench, group, size, field, named)
+        for first, some in some_a_task(crops):
             task = Task(
                 digest=digest("turned parts", *same, first),
                 lens=self.name,
@@ -150,16 +151,85 @@ class Families:
             )
             done.append(task.digest)
             yield task
+        near = SAME * field
+        have = parts_each(strongest(bench, group, size, named), crops, near)
+        optima = chosen_optima(bench, group, have, int(self.optima * len(crops)), self.seed)
+        for first in range(0, len(optima), PARTS_A_TASK):
+            some_optima = optima[first : first + PARTS_A_TASK]
+            task = Task(
+                digest=digest("turned optima", *same, some_optima),
+                lens=self.name,
+                title=f"turned optima {first + 1} to {first + len(some_optima)} of {len(optima)}, {names}",
+                work=self.shown(bench, group, some_optima, size, field, named),
+                size=2 * TURNS * len(some_optima),
+            )
+            done.append(task.digest)
+            yield task
+        wider = moving_canvas(bench.network, group)
+        crops = self.crops(bench, group, wider, field, named)
+        for first, some in some_a_task(crops):
+            task = Task(
+                digest=digest("parts and around", *same, first),
+                lens=self.name,
+                title=f"parts and what is around, {first + 1} to {first + len(some)} of {len(crops)}, {names}",
+                work=ShowAround(group, some, wider, self),
+                size=len(some),
+            )
+            done.append(task.digest)
+            yield task
         yield Task(
-            digest=digest("families by responses", *same),
+            digest=digest("families by responses", *same, done),
             lens=self.name,
             title=f"families of {names}",
             work=CompareResponses(
-                group, {layer.name: named.largest(layer) for layer in group}, frozenset(weighing), self
+                group,
+                {layer.name: named.largest(layer) for layer in group},
+                frozenset(weighing),
+                len(optima),
+                self,
             ),
             size=0,
             needs=tuple(done),
         )
+
+    def shown(
+        self,
+        bench: Workbench,
+        group: tuple[Layer, ...],
+        optima: Sequence[Optimum],
+        size: Pair,
+        field: int,
+        named: Named,
+    ) -> ShowOptima:
+        """What shows some optima: their pictures are fetched now, since a task finds nothing."""
+        numbers = {layer.name: number for number, layer in enumerate(group)}
+        largest = {layer.name: named.largest(layer) for layer in group}
+        return ShowOptima(
+            group,
+            tuple(
+                as_seen(bench, group[numbers[one.layer]], tile)
+                for one, tile in zip(optima, bench.pictures(optima), strict=True)
+            ),
+            tuple((numbers[one.layer], one.unit) for one in optima),
+            tuple(float(largest[one.layer][one.unit]) for one in optima),
+            size,
+            field,
+        )
+
+    def crops(
+        self, bench: Workbench, group: tuple[Layer, ...], size: Pair, field: int, named: Named
+    ) -> tuple[Crop, ...]:
+        """The parts of images that a group is shown."""
+        count = self.parts * (2 if max(turning_canvas(bench.network, group)) <= SMALL else 1)
+        crops = tuple(choose(strongest(bench, group, size, named), count, SAME * field))
+        # Where all units are strongest in later calls of their module, which are not read, any images have to do.
+        return crops or tuple(Crop(image, 0, 0) for image in range(min(count, len(images_of(bench, self.look)))))
+
+
+def some_a_task(crops: tuple[Crop, ...]) -> Iterator[tuple[int, tuple[Crop, ...]]]:
+    """The parts of every task, and the number of the first."""
+    for first in range(0, len(crops), PARTS_A_TASK):
+        yield first, crops[first : first + PARTS_A_TASK]
 
 
 def weighs_pixels(network: Network, layer: Layer) -> bool:
@@ -229,126 +299,78 @@ class ShowTurned:
 
 
 @dataclass(frozen=True)
+class ShowAround:
+    """Show some parts as they are. Called with the workbench; its partial: what each layer says, and around it."""
+
+    layers: tuple[Layer, ...]
+    crops: tuple[Crop, ...]
+    size: Pair
+    settings: Families
+
+    def __call__(self, bench: Workbench) -> Result:
+        """The responses of all layers."""
+        source = images_of(bench, self.settings.look)
+        pixels = cut_all(bench, source, self.crops, self.size, lambda image, crop: cut(image, crop, self.size))
+        with Centre(bench, self.layers, self.size) as centre:
+            heard = hear_around(centre, pixels)
+        arrays: dict[str, NDArray[Any]] = {}
+        for number, one in enumerate(heard):
+            arrays |= one.packed(number)
+        return Result(partial=packed(arrays))
+
+
+@dataclass(frozen=True)
 class CompareResponses:
-    """Find turned copies by what units said. Called with the workbench and all that was heard."""
+    """Find shifted and turned copies by what units said. Called with the workbench and all that was heard."""
 
     layers: tuple[Layer, ...]
     largest: dict[str, NDArray[np.float64]]
     weighing: frozenset[str]
     """Layers whose families are told by their kernels."""
+    optima: int
+    """How many of the turned parts are optima."""
     settings: Families
 
     def __call__(self, bench: Workbench, before: Sequence[bytes]) -> Result:
         """Relations, and findings of units and of the layers."""
-        parts = [unpacked(data) for data in before]
+        every = [unpacked(data) for data in before]
+        turned, around = ([one for one in every if f"{key} 0" in one] for key in ("values", "around"))
         found: list[Record] = []
         for number, layer in enumerate(self.layers):
-            heard = Heard.unpacked(parts, number)
+            heard = Heard.unpacked(turned, number)
             curves = response_families.curves_of(heard.values, self.largest[layer.name], heard.grey)
             found += unturned(layer.name, curves)
             if layer.name not in self.weighing:
+                moved, tested = self.shifted(layer, HeardAround.unpacked(around, number))
                 links = response_families.turned_copies(
                     heard.values, curves, rate=self.settings.rate, seed=self.settings.seed
                 )
-                how = How(
-                    f"by responses to {heard.values.shape[1]} parts of images, turned in steps of {STEP} degrees and "
-                    "mirrored, against the same with parts and turns exchanged",
-                    f"on other images, responses were correlated by less than {response_families.ALIKE}",
-                    f"{int(curves.tested.sum())} of {layer.channels} units fire for at least "
-                    f"{response_families.FEWEST} of the parts",
+                # What a shift explains needs no turn.
+                known = {(one.unit, one.other) for one in moved}
+                links = [*moved, *(one for one in links if (one.unit, one.other) not in known)]
+                found += records(
+                    layer.name, layer.channels, links, by_responses(layer, heard, curves, tested, self.optima)
                 )
-                found += records(layer.name, layer.channels, links, how)
         return Result(tuple(found))
 
-
-@dataclass(frozen=True)
-class How:
-    """What evidence says of the way families were found."""
-
-    measured: str
-    overturned: str
-    tested: str
-
-
-def unturned(layer: str, curves: response_families.Curves) -> Iterator[Finding]:
-    """The units that say the same at all turns."""
-    for unit in np.flatnonzero(curves.invariant):
-        parts = int((curves.own[unit] >= 0).sum())
-        yield Finding(
-            layer,
-            int(unit),
-            INVARIANT,
-            float(curves.flat[unit]),
-            float(curves.flat_low[unit]),
-            float(curves.flat_high[unit]),
-            f"of its mean response to its {parts} strongest parts of images, turned in steps of {STEP} degrees, the "
-            f"weakest is {curves.flat[unit]:.0%} of the strongest; it would not be if that were below "
-            f"{response_families.INVARIANT:.0%}",
+    def shifted(self, layer: Layer, heard: HeardAround) -> tuple[list[Link], int]:
+        """The shifted copies, in positions of the layer's input; and how many units could be tested."""
+        largest = self.largest[layer.name]
+        links, tested = shifted_copies(
+            heard.values, largest, heard.grey, reach(layer), rate=self.settings.rate, seed=self.settings.seed
         )
+        down, right = layer.stride or (1, 1)
+        return [replace(one, dy=one.dy * down, dx=one.dx * right) for one in links], tested
 
 
-def records(layer: str, units: int, links: Sequence[Link], how: How) -> Iterator[Record]:
-    """Pairs both ways, what every member is told, and what the layer is."""
-    for link in links:
-        for one in (link, link.reversed()):
-            # A relation says what its unit is of the other.
-            yield Relation(
-                layer,
-                one.other,
-                one.kind,
-                one.unit,
-                one.similarity,
-                scale=one.scale,
-                angle=one.angle,
-                mirrored=one.mirrored,
-                dy=one.dy,
-                dx=one.dx,
-                p=one.p,
-            )
-    found = families(units, links)
-    between = {(one.unit, one.other): one for link in links for one in (link, link.reversed())}
-    for family in found:
-        for unit in family.members:
-            yield Finding(layer, unit, FAMILY, float(len(family.members)), None, None, told(family, unit, between, how))
-    inside = sum(len(family.members) for family in found)
-    largest = f", the largest of {len(found[0].members)}" if found else ""
-    yield Finding(
-        layer,
-        WHOLE,
-        FAMILIES,
-        inside / units,
-        None,
-        None,
-        f"{inside} of {units} units are in {len(found)} families of shifted, mirrored or turned copies{largest}; "
-        f"{how.measured}; {how.tested}. Turned copies see other orientations: no waste. A family would be none "
-        f"if {how.overturned}",
+def by_responses(layer: Layer, heard: Heard, curves: response_families.Curves, tested: int, optima: int) -> How:
+    """What was measured, for evidence."""
+    shown = f"parts of images, {optima} of them optima" if optima else "parts of images"
+    place = f" ({' x '.join(map(str, layer.field_stride))} pixels each)" if layer.field_stride else ""
+    return How(
+        f"by responses to {heard.values.shape[1]} {shown}, turned in steps of {STEP} degrees and mirrored, "
+        f"and at up to {reach(layer)} places of the map around{place}, against the same with parts exchanged",
+        f"on other images, responses were correlated by less than {response_families.ALIKE}",
+        f"{int(curves.tested.sum())} of {layer.channels} units fire for at least {response_families.FEWEST} of the "
+        f"parts when turned, {tested} when moved",
     )
-
-
-def told(family: Family, unit: int, between: dict[tuple[int, int], Link], how: How) -> str:
-    """A family as one of its members sees it."""
-    others = [one for one in family.members if one != unit]
-    named = [described(one, between.get((unit, one))) for one in others[:NAMED]]
-    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-    directions = orientations(family)
-    what = f"one family of {directions} orientations" if directions > 1 else "one family"
-    return (
-        f"{what}, {len(family.members)} units, {how.measured}: this unit {', '.join(named)}{more}. Not waste: the "
-        f"others see what it does not. It would be none if {how.overturned}"
-    )
-
-
-def described(other: int, link: Link | None) -> str:
-    """What has to be done to a unit for it to be another one."""
-    if link is None:
-        return f"is {other} by way of others"
-    done = ["mirrored"] if link.mirrored else []
-    done += [f"turned by {link.angle:.0f}"] if link.angle or not (link.mirrored or link.dy or link.dx) else []
-    done += [f"moved by {link.dy:+g} down, {link.dx:+g} right"] if link.dy or link.dx else []
-    sign = ", its sign changed," if link.scale is not None and link.scale < 0 else ""
-    return f"{' and '.join(done)}{sign} is {other} ({link.similarity:.2f}, p {link.p:.1g})"
-
-
-def orientations(family: Family) -> int:
-    """How many different turns, mirror images apart, a family's members are known to have."""
-    return len({(one.mirrored, one.angle) if one else (False, 0.0) for one in family.lies})

@@ -1,11 +1,12 @@
 """What all layers say at the position whose receptive field lies in the middle of an image: one pass for all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from filterscope.atlas.records import Layer, Pair
@@ -16,6 +17,9 @@ from filterscope.lenses.patches import fields
 from filterscope.lenses.scan import Scanner
 from filterscope.model import Network
 from filterscope.model.layers import units_last
+
+Place = tuple[float | None, float | None]
+"""A position (row, column) of a map, with fractions; None: the middle of the map."""
 
 
 class Centre:
@@ -48,14 +52,32 @@ class Centre:
         Raises:
             BadModel: if a layer says something that is no finite number.
         """
-        heard: list[list[np.ndarray]] = [[] for _ in self.layers]
+        return self.read(pixels, at_place)
+
+    def hear_around(
+        self, pixels: UInt8[np.ndarray, "image height width channel"], reach: int
+    ) -> list[Float[np.ndarray, "image _row _column _unit"]]:
+        """Those at the middle and at the positions up to ``reach`` away from it that its map has.
+
+        Raises:
+            BadModel: if a layer says something that is no finite number.
+        """
+        return self.read(pixels, lambda maps, place: around_place(maps, place, reach))
+
+    def read(
+        self,
+        pixels: UInt8[np.ndarray, "image height width channel"],
+        take: Callable[[Tensor, Place], NDArray[np.float32]],
+    ) -> list[NDArray[np.float32]]:
+        """What ``take`` takes of every layer's maps."""
+        heard: list[list[NDArray[np.float32]]] = [[] for _ in self.layers]
         numbers = {layer.name: number for number, layer in enumerate(self.layers)}
         network = self.bench.network
 
         def visit(module: str, call: int, output: Tensor) -> None:
             for layer in self.scanner.by_module[module] if call == 0 else ():
                 number = numbers[layer.name]
-                heard[number].append(at_place(units_last(output, layer), self.places[number]))
+                heard[number].append(take(units_last(output, layer), self.places[number]))
 
         for first in range(0, len(pixels), self.bench.batch_size):
             images = normalise(
@@ -78,10 +100,6 @@ class Centre:
         return found
 
 
-Place = tuple[float | None, float | None]
-"""A position (row, column) of a map, with fractions; None: the middle of the map."""
-
-
 def middle(network: Network, layer: Layer, size: Pair) -> Place:
     """The position, with fractions, whose receptive field is centred in an image of ``size``."""
     rows, columns = (
@@ -96,6 +114,18 @@ def at_place(maps: Float[Tensor, "image row column unit"], place: Place) -> Floa
     row, column = (nearest(at, length) for at, length in zip(place, maps.shape[1:3], strict=True))
     # A copy: what follows may write into the map, as an in-place ReLU does, and the map must not be kept alive.
     return np.array(maps[:, row, column].detach().float().cpu().numpy())
+
+
+def around_place(
+    maps: Float[Tensor, "image row column unit"], place: Place, reach: int
+) -> Float[np.ndarray, "image _row _column unit"]:
+    """The same with all positions up to ``reach`` away: fewer where the map ends, as many on both sides."""
+    spans = []
+    for at, length in zip(place, maps.shape[1:3], strict=True):
+        middle = nearest(at, length)
+        most = min(reach, middle, length - 1 - middle)
+        spans.append(slice(middle - most, middle + most + 1))
+    return np.array(maps[:, spans[0], spans[1]].detach().float().cpu().numpy())
 
 
 def nearest(at: float | None, length: int) -> int:

@@ -6,7 +6,10 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from filterscope.atlas.records import AnyRecord, Layer
+import numpy as np
+from numpy.typing import NDArray
+
+from filterscope.atlas.records import AnyRecord, Layer, Optimum
 from filterscope.atlas.work import Task
 from filterscope.images import ImageSource
 from filterscope.model import Network
@@ -35,6 +38,11 @@ def unknown(lens: str, /) -> Mapping[str, Any]:
     return {}
 
 
+def no_pictures(records: Sequence[Optimum], /) -> Sequence[NDArray[np.uint8]]:
+    """No lens has drawn any."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Workbench:
     """What a task works on. It travels to every worker once."""
@@ -50,6 +58,8 @@ class Workbench:
     """What earlier lenses found, for ``stages`` to hand to its tasks: a task itself finds nothing."""
     settings: Callable[[str], Mapping[str, Any]] = unknown
     """What an earlier lens was set to, by its name; nothing where it was not used. For ``stages``, too."""
+    pictures: Callable[[Sequence[Optimum]], Sequence[NDArray[np.uint8]]] = no_pictures
+    """The pictures (height, width, 3) of optima that were found before, as sheets show them. For ``stages``, too."""
 
 
 @dataclass(frozen=True)

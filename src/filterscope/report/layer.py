@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from filterscope.atlas import Atlas
+from filterscope.atlas.diagnosis import Finding
 from filterscope.atlas.records import (
     Activation,
     BackProjection,
@@ -53,6 +54,9 @@ COLUMNS = {
 
 NO_STIMULUS = "no stimulus found"
 
+PROVEN = ("provably dead", "unread", "constant")
+"""Kinds of findings that say of a unit, from weights or from all images alike, that it does no work."""
+
 
 @dataclass(frozen=True)
 class Units:
@@ -71,6 +75,8 @@ class Units:
     means: Sequence[ClassActivation | None]
     functions: Sequence[Function | None]
     shares: Sequence[LayerFunction]
+    proven: Sequence[Sequence[str]] | None = None
+    """Of each unit those of ``PROVEN`` that were found; None: nobody looked."""
 
     @classmethod
     def of(cls, atlas: Atlas, layer: Layer, images: Container[int]) -> "Units":
@@ -92,6 +98,7 @@ class Units:
             one_each(atlas.records(ClassActivation, layer=name), count),
             one_each(atlas.records(Function, layer=name), count),
             atlas.records(LayerFunction, layer=name),
+            proven_of(atlas, name, count),
         )
 
     def __len__(self) -> int:
@@ -104,13 +111,35 @@ class Units:
 
     @property
     def never_fired(self) -> list[bool]:
-        """Whether each unit is known to have fired in no image."""
-        return [one is not None and (one.image_firing_rate == 0 or one.max <= 0) for one in self.activations]
+        """Whether each unit is known to have fired in no image, though it might in others."""
+        dead = self.are(PROVEN[0])
+        return [
+            one is not None and not proven and (one.image_firing_rate == 0 or one.max <= 0)
+            for one, proven in zip(self.activations, dead, strict=True)
+        ]
 
     @property
     def without_stimulus(self) -> list[bool]:
-        """Whether each unit was looked for a stimulus of, and none was found."""
-        return [one is not None and one.status == NO_STIMULUS for one in self.best]
+        """Whether each unit was looked for a stimulus of, and none was found, though there may be one."""
+        dead = self.are(PROVEN[0])
+        return [
+            one is not None and not proven and one.status == NO_STIMULUS
+            for one, proven in zip(self.best, dead, strict=True)
+        ]
+
+    def are(self, kind: str) -> list[bool]:
+        """Whether each unit was found to be of a kind."""
+        return [kind in some for some in self.proven] if self.proven is not None else [False] * len(self)
+
+
+def proven_of(atlas: Atlas, layer: str, count: int) -> list[list[str]] | None:
+    """What is certain of each unit, in the order of ``PROVEN``; None where nobody looked."""
+    found: list[list[str]] = [[] for _ in range(count)]
+    for kind in PROVEN:
+        for one in atlas.records(Finding, layer=layer, kind=kind):
+            if 0 <= one.unit < count:
+                found[one.unit].append(kind)
+    return found if any(found) or "redundancy" in atlas.lenses() else None
 
 
 def quality(optimum: Optimum) -> tuple[bool, str, int]:
@@ -219,6 +248,7 @@ def layer_info(
         "medians": {name: median(values) for name, values in numbers.items()},
         "neverFired": sum(units.never_fired) if any(units.activations) else None,
         "noStimulus": sum(units.without_stimulus) if any(units.optima) else None,
+        "proven": {kind: sum(units.are(kind)) for kind in PROVEN} if units.proven is not None else None,
         "hasMeans": any(one is not None for one in units.means),
         "hasMaps": has_maps,
         "hasBehaviour": has_behaviour,
@@ -230,6 +260,7 @@ def layer_data(
     units: Units, numbers: Mapping[str, Sequence[Any]], images: Mapping[int, int], pictures: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The layer's own shard; ``images`` gives the place of an image, by its id."""
+    proven = units.proven or ()
     return {
         "units": list(range(len(units))),
         "numbers": numbers,
@@ -241,6 +272,7 @@ def layer_data(
         ],
         "effective": [effective_info(one) for one in units.effective] if any(units.effective) else None,
         "functions": [function_info(one) for one in units.functions] if any(units.functions) else None,
+        "proven": [list(some) for some in proven] if any(proven) else None,
         "slices": [list(one.slices) if one else [] for one in units.kernels] if any(units.kernels) else None,
         "histograms": [{of: histogram_info(some.get(of)) for of in ("image", "position")} for some in units.histograms]
         if any(units.histograms)

@@ -81,12 +81,17 @@ export interface LayerInfo {
   /** Units that never fired, and that found no stimulus; null: not looked at. */
   neverFired: number | null;
   noStimulus: number | null;
+  /** How many units are for certain of no use, by kind; null: not looked at. */
+  proven: Record<Proven, number> | null;
   hasMeans: boolean;
   hasMaps: boolean;
   hasBehaviour: boolean;
   /** What the layer does, every live unit counted alike or by its importance; null: not looked at. */
   functions: { number: LayerShares | null; importance: LayerShares | null } | null;
 }
+
+/** Kinds of findings that say for certain that a unit does no work. */
+export type Proven = "provably dead" | "unread" | "constant";
 
 /** Shares and both ends of their 90 % intervals, in the order of `FUNCTIONS`; null: not applicable. */
 export interface LayerShares {
@@ -150,6 +155,8 @@ export interface LayerData {
   effective: (EffectiveKernelInfo | null)[] | null;
   /** One a unit, its shares being numbers of their own; null: not looked at. */
   functions: (UnitFunction | null)[] | null;
+  /** What is certain of each unit; null: nothing of any. */
+  proven: Proven[][] | null;
   /** Input channels of the slices drawn, strongest first; an empty list where the kernel is drawn in colour. */
   slices: number[][] | null;
   histograms: { image: HistogramInfo | null; position: HistogramInfo | null }[] | null;

@@ -8,7 +8,7 @@ import { percent, plain } from "../numbers";
 import { MapTile } from "../pictures/map_tile";
 import { Tile } from "../pictures/tile";
 import { useAddress, useWords } from "../state/app";
-import { unitState } from "../state/selection";
+import { asleep } from "../state/selection";
 import { fill } from "../words";
 import { Histogram } from "./histogram";
 
@@ -41,14 +41,14 @@ export function FilterTile({ atlas, layer, data, place, shows, size, maps, value
   const words = useWords();
   const to = useAddress(atlas);
   const unit = data.units[place] ?? place;
-  const state = unitState(data, place);
-  const asleep = state === "awake" ? null : words.layer.asleep[state];
+  const states = asleep(data, place);
+  const why = states.map((state) => words.layer.asleep[state]).join(", ");
   const does = data.functions?.[place]?.label;
   const named = does && labelName(does, words);
-  const label = [fill(words.layer.filterLabel, { layer: layer.name, unit }), value, named, asleep].filter(Boolean).join(", ");
+  const label = [fill(words.layer.filterLabel, { layer: layer.name, unit }), value, named, why].filter(Boolean).join(", ");
   return (
     <a
-      class={`filter-tile ${state}`}
+      class={`filter-tile ${states[0] ?? "awake"}`}
       href={to({ kind: "filter", layer: layer.name, unit })}
       aria-label={label}
       data-item
@@ -58,7 +58,7 @@ export function FilterTile({ atlas, layer, data, place, shows, size, maps, value
       <span class="frame" style={{ width: `${size}px`, height: `${size}px` }}>
         <Shown layer={layer} data={data} place={place} shows={shows} size={size} maps={maps} />
         {does && <span class={`does function-${labelClass(does)}`} />}
-        {asleep && <span class="asleep">{asleep}</span>}
+        {why && <span class="asleep">{why}</span>}
       </span>
       <span class="under">
         <b>{unit}</b>

@@ -1,6 +1,6 @@
 /** Which filters of a layer are shown, and in which order: kept in the address, so that it can be mailed. */
 
-import type { LayerData } from "../data/contract";
+import type { LayerData, Proven } from "../data/contract";
 import { LABELS } from "../data/functions";
 
 export interface Condition {
@@ -20,7 +20,14 @@ export interface Selection {
   label: string | null;
 }
 
-export type UnitState = "never_fired" | "no_stimulus" | "not_finite" | "awake";
+/** In the order of certainty. Each is a claim of its own: none is said in place of another. */
+export const ASLEEP = ["provably_dead", "unread", "constant", "never_fired", "no_stimulus", "not_finite"] as const;
+
+export type Asleep = (typeof ASLEEP)[number];
+
+export type UnitState = Asleep | "awake";
+
+const PROVEN: Record<Proven, Asleep> = { "provably dead": "provably_dead", unread: "unread", constant: "constant" };
 
 export function readSelection(query: Record<string, string>): Selection {
   const conditions: Condition[] = [];
@@ -35,7 +42,7 @@ export function readSelection(query: Record<string, string>): Selection {
     sort: query["sort"] ?? "index",
     descending: query["order"] !== "up",
     conditions,
-    state: state === "never_fired" || state === "no_stimulus" || state === "not_finite" || state === "awake" ? state : null,
+    state: ([...ASLEEP, "awake"] as const).find((one) => one === state) ?? null,
     label: label !== null && (LABELS as readonly string[]).includes(label) ? label : null,
   };
 }
@@ -56,7 +63,7 @@ export function selected(data: LayerData, selection: Selection): number[] {
   const places = data.units
     .map((_, place) => place)
     .filter((place) => selection.conditions.every((condition) => meets(data, place, condition)))
-    .filter((place) => selection.state === null || unitState(data, place) === selection.state)
+    .filter((place) => selection.state === null || isInState(data, place, selection.state))
     .filter((place) => selection.label === null || data.functions?.[place]?.label === selection.label);
   if (selection.sort === "index") return selection.descending ? places : places.reverse();
   const numbers = data.numbers[selection.sort];
@@ -75,11 +82,18 @@ function meets(data: LayerData, place: number, { column, sign, value }: Conditio
   return sign === ">=" ? number >= value : number <= value;
 }
 
-/** Whether a unit is at work; "never fired" goes before "no stimulus". */
-export function unitState(data: LayerData, place: number): UnitState {
-  const fires = data.numbers["image_firing_rate"]?.[place];
-  if (fires === 0) return "never_fired";
+/** Why a unit may do no work, the most certain first; nothing: it is at work. What is proven leaves out what follows. */
+export function asleep(data: LayerData, place: number): Asleep[] {
+  const found: Asleep[] = (data.proven?.[place] ?? []).map((kind) => PROVEN[kind]);
+  if (found.includes("provably_dead")) return found;
+  if (data.numbers["image_firing_rate"]?.[place] === 0) found.push("never_fired");
   const status = data.optima[place]?.[0]?.status;
-  if (status === "no stimulus found") return "no_stimulus";
-  return status === "not finite" ? "not_finite" : "awake";
+  if (status === "no stimulus found") found.push("no_stimulus");
+  if (status === "not finite") found.push("not_finite");
+  return found;
+}
+
+export function isInState(data: LayerData, place: number, state: UnitState): boolean {
+  const found = asleep(data, place);
+  return state === "awake" ? !found.length : found.includes(state);
 }

@@ -10,7 +10,7 @@ import { spot } from "../pictures/sheets";
 import { SheetsContext } from "../pictures/tile";
 import { go, useAddress, useApp, useLoaded } from "../state/app";
 import { useKeys } from "../state/keys";
-import { unitState } from "../state/selection";
+import { asleep } from "../state/selection";
 import { fill } from "../words";
 import { NotFound } from "./not_found";
 
@@ -101,7 +101,7 @@ function FilterHead({ layer, data, unit, place }: HeadProps) {
     },
     [layer, unit, route, mark],
   );
-  const state = place >= 0 ? unitState(data, place) : "awake";
+  const states = place >= 0 ? asleep(data, place) : [];
   return (
     <header class="view-head filter-head">
       <div>
@@ -110,7 +110,11 @@ function FilterHead({ layer, data, unit, place }: HeadProps) {
         </p>
         <h1>
           {fill(words.filter.title, { unit })}
-          {state !== "awake" && <span class={`badge ${state}`}>{words.layer.asleep[state]}</span>}
+          {states.map((state) => (
+            <span key={state} class={`badge ${state}`}>
+              {words.layer.asleep[state]}
+            </span>
+          ))}
         </h1>
         <p class="facts">
           {fill(words.filter.ofLayer, { n: layer.channels })} ·{" "}

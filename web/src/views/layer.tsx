@@ -16,7 +16,7 @@ import { Trouble } from "../parts/trouble";
 import { saveTable } from "../pictures/save";
 import { go, replace, useAddress, useApp, useLoaded } from "../state/app";
 import { useKeys } from "../state/keys";
-import { type Selection, type UnitState, readSelection, selected, unitState, writeSelection } from "../state/selection";
+import { ASLEEP, type Asleep, type Selection, asleep, readSelection, selected, writeSelection } from "../state/selection";
 import { fill } from "../words";
 import type { Words } from "../words/en";
 import { NotFound } from "./not_found";
@@ -181,7 +181,7 @@ function Filters({ layer, data }: { layer: LayerInfo; data: LayerData }) {
           {selection.descending ? "↓" : "↑"}
         </button>
         <Conditions columns={columns} selection={selection} choose={choose} />
-        {(["never_fired", "no_stimulus"] as const).map((state) =>
+        {ASLEEP.map((state) =>
           states[state] ? (
             <button
               type="button"
@@ -190,7 +190,7 @@ function Filters({ layer, data }: { layer: LayerInfo; data: LayerData }) {
               aria-pressed={selection.state === state}
               onClick={() => choose({ ...selection, state: selection.state === state ? null : state })}
             >
-              {fill(state === "never_fired" ? words.layer.neverFired : words.layer.noStimulus, { n: states[state] })}
+              {fill(words.layer.counts[state], { n: states[state] })}
             </button>
           ) : null,
         )}
@@ -253,9 +253,9 @@ function Filters({ layer, data }: { layer: LayerInfo; data: LayerData }) {
   );
 }
 
-function countStates(data: LayerData): Record<UnitState, number> {
-  const counts = { never_fired: 0, no_stimulus: 0, not_finite: 0, awake: 0 };
-  for (let place = 0; place < data.units.length; place++) counts[unitState(data, place)]++;
+function countStates(data: LayerData): Record<Asleep, number> {
+  const counts = Object.fromEntries(ASLEEP.map((state) => [state, 0])) as Record<Asleep, number>;
+  for (let place = 0; place < data.units.length; place++) for (const state of asleep(data, place)) counts[state]++;
   return counts;
 }
 

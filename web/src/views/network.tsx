@@ -154,11 +154,17 @@ function LayerRow({ layer, manifest, counted, words }: LayerRowProps) {
 /** What is known of a layer, in one line. */
 function findings(layer: LayerInfo, manifest: Manifest, words: Words): string {
   const parts: string[] = [];
-  if (layer.neverFired === null && layer.noStimulus === null)
+  const { proven } = layer;
+  const certain = proven ? proven["provably dead"] + proven.unread + proven.constant : 0;
+  if (layer.neverFired === null && layer.noStimulus === null && !certain)
     parts.push(fill(words.network.unlooked, { n: layer.channels }));
-  else if (!layer.neverFired && !layer.noStimulus) parts.push(fill(words.network.allAwake, { n: layer.channels }));
-  if (layer.neverFired) parts.push(fill(words.layer.neverFired, { n: layer.neverFired }));
-  if (layer.noStimulus) parts.push(fill(words.layer.noStimulus, { n: layer.noStimulus }));
+  else if (!layer.neverFired && !layer.noStimulus && !certain) parts.push(fill(words.network.allAwake, { n: layer.channels }));
+  const { counts } = words.layer;
+  if (proven?.["provably dead"]) parts.push(fill(counts.provably_dead, { n: proven["provably dead"] }));
+  if (proven?.unread) parts.push(fill(counts.unread, { n: proven.unread }));
+  if (proven?.constant) parts.push(fill(counts.constant, { n: proven.constant }));
+  if (layer.neverFired) parts.push(fill(counts.never_fired, { n: layer.neverFired }));
+  if (layer.noStimulus) parts.push(fill(counts.no_stimulus, { n: layer.noStimulus }));
   const firing = layer.medians["image_firing_rate"];
   if (firing !== null && firing !== undefined && manifest.imageCount)
     parts.push(fill(words.network.firing, { value: percent(firing) }));
