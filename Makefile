@@ -11,7 +11,7 @@ demo: $(BIN)/.installed
 	@echo "Open demo.report/index.html in a browser."
 
 test: $(BIN)/.installed-dev browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(BIN)/.installed-dev check-page
 	$(BIN)/ruff check .
