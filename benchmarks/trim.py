@@ -8,7 +8,8 @@ all that is added there. Then the network is trimmed. What surgery says it did i
 of the original and of the trimmed network to images that surgery has not seen, in float64.
 
 Exact: the network is smaller, and the answers are equal to 1e-9. Refused: nothing went, and a reason was given. Wrong:
-the answers differ. With --bare torch-pruning is asked to remove the dead and the unread ones among the same units.
+the answers differ. With --bare torch-pruning is asked to remove those of the same units that need nothing else: the
+answers are the same when whoever reads them is given zero.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import filterscope as fs
 from filterscope.errors import FilterscopeError
 from filterscope.images.tensors import standardise
 from filterscope.surgery.graph import Graph
+from filterscope.surgery.oracle import Hold, answer, apart, pixels
 
 NAMES = (
     "resnet18 resnet50d wide_resnet50_2 vgg16_bn densenet121 inception_v3 inception_v4 mobilenetv2_100 "
@@ -111,7 +113,7 @@ def by_torch_pruning(network: fs.Network, planted: list[Planted]) -> tuple[str, 
     """Ask the library itself to remove the units that need nothing but removing."""
     import torch_pruning
 
-    asked = [one for one in planted if one.kind in ZEROED]
+    asked = [one for one in planted if one.kind in ZEROED and needs_nothing_else(network, one)]
     units, gone = sum(len(one.units) for one in asked), 0
     module = copy.deepcopy(network.module).requires_grad_(True)
     before = sum(one.numel() for one in module.parameters())
@@ -136,6 +138,15 @@ def by_torch_pruning(network: fs.Network, planted: list[Planted]) -> tuple[str, 
     smaller = sum(one.numel() for one in module.parameters()) < before
     verdict = "WRONG" if not apart <= 1e-9 else "exact" if smaller else "refused"
     return verdict, f"{units:5}{gone:6}{units - gone:8}{apart:10.1e}{time.process_time() - begin:7.1f}"
+
+
+def needs_nothing_else(network: fs.Network, one: Planted) -> bool:
+    """Whether the answer is the same when whoever reads these units is given zero."""
+    graph = Graph(network.module, network.example())
+    readers = graph.coupled(one.layer, one.units).having("reads")
+    holds = [Hold(reader.name, reader.channels, (0.0,) * len(reader.channels)) for reader in readers]
+    images = pixels(network, network.preprocessing.input_size, 1)
+    return apart(answer(network.module, images), answer(network.module, images, holds)) <= 1e-12
 
 
 def main() -> None:
