@@ -40,10 +40,10 @@ class Takers(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        # What gives no tensor (shape, dim) only looks.
+        # What gives no tensor (shape, dim) only looks, and a dropout that drops nothing hands on what it is given.
         if next(tensors_in(result), None) is not None:
             for tensor in tensors_in((args, kwargs)):
-                if id(tensor) in self.made:
+                if id(tensor) in self.made and tensor is not result:
                     self.taken[id(tensor)] = self.taken.get(id(tensor), 0) + 1
         return result
 
