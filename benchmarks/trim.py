@@ -8,7 +8,9 @@ all that is added there. Then the network is trimmed. What surgery says it did i
 of the original and of the trimmed network to images that surgery has not seen, in float64.
 
 Exact: the network is smaller, and the answers are equal to 1e-9. Refused: nothing went, and a reason was given. Wrong:
-the answers differ. With --bare torch-pruning is asked to remove the dead and the unread ones among the same units.
+the answers differ. 'images' is by how much the answers to two images differ, beside which 'apart' has to be seen. With
+--bare torch-pruning is asked to remove those of the same units that need nothing else: the
+answers are the same when whoever reads them is given zero.
 """
 
 import argparse
@@ -27,6 +29,7 @@ import filterscope as fs
 from filterscope.errors import FilterscopeError
 from filterscope.images.tensors import standardise
 from filterscope.surgery.graph import Graph
+from filterscope.surgery.oracle import Hold, answer, apart, pixels
 
 NAMES = (
     "resnet18 resnet50d wide_resnet50_2 vgg16_bn densenet121 inception_v3 inception_v4 mobilenetv2_100 "
@@ -54,14 +57,27 @@ def built(name: str) -> fs.Network:
         module = getattr(torchvision.models, name)(weights=None, num_classes=10, **given)
     else:
         module = timm.create_model(name, pretrained=False, num_classes=10)
-    for part in module.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None and part.affine:
-            part.running_mean.normal_(0, 0.1)
-            assert part.running_var is not None
-            part.running_var.uniform_(0.5, 1.5)
-            part.weight.data.uniform_(0.5, 1.5)
-            part.bias.data.normal_(0, 0.2)
-    return fs.Network(module.double().eval(), fs.Preprocessing((size, size)), name=name)
+    network = fs.Network(module.double().eval(), fs.Preprocessing((size, size)), name=name)
+    norms = [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.affine]
+    for norm in norms:
+        norm.weight.data.uniform_(0.5, 1.5)
+        norm.bias.data.normal_(0, 0.2)
+        # The next batch alone tells mean and variance: else what random weights make of an image fades with depth.
+        norm.momentum = 1.0
+        norm.training = True
+    with torch.no_grad():
+        module(pictures(network, 8, seed=1))
+    for norm in norms:
+        norm.training = False
+    return network
+
+
+def pictures(network: fs.Network, count: int, seed: int) -> torch.Tensor:
+    """Random images that differ in colour and contrast, as the network takes them."""
+    dice = torch.Generator().manual_seed(seed)
+    noise = torch.rand((count, 3, *network.preprocessing.input_size), generator=dice)
+    level, contrast = torch.rand((count, 3, 1, 1), generator=dice), torch.rand((count, 1, 1, 1), generator=dice)
+    return standardise((level + contrast * (noise - level)).double(), network.preprocessing)
 
 
 def judged(name: str, bare: bool) -> tuple[str, str]:
@@ -88,7 +104,15 @@ def judged(name: str, bare: bool) -> tuple[str, str]:
     reason = next((one.reason for one in small.outcomes if one.status != "done"), "")
     if verdict == "refused" and not reason:
         reason = why_nothing(network)
-    return verdict, f"{asked:5}{units:6}{left:8}{apart:10.1e}{spent:7.1f}  {reason[:120]}"
+    numbers = f"{asked:5}{units:6}{left:8}{apart:10.1e}{dependence(network):10.1e}{spent:7.1f}"
+    return verdict, f"{numbers}  {reason[:120]}"
+
+
+def dependence(network: fs.Network) -> float:
+    """By how much the answers to two images differ, as a share of the largest: where it is nothing, equality is."""
+    with torch.no_grad():
+        one, other = network.module(pictures(network, 2, seed=5))
+    return float((one - other).abs().max() / torch.maximum(one.abs(), other.abs()).max())
 
 
 def why_nothing(network: fs.Network) -> str:
@@ -100,8 +124,7 @@ def why_nothing(network: fs.Network) -> str:
 
 def difference(network: fs.Network, after: nn.Module) -> float:
     """Of the answers to images that surgery has not seen, as a share of the largest; infinite where it does not run."""
-    pixels = torch.rand((2, 3, *network.preprocessing.input_size), generator=torch.Generator().manual_seed(5))
-    images = standardise(pixels.double(), network.preprocessing)
+    images = pictures(network, 2, seed=5)
     with torch.no_grad():
         before = network.module(images)
         return float((before - after(images)).abs().max() / before.abs().max())
@@ -111,7 +134,7 @@ def by_torch_pruning(network: fs.Network, planted: list[Planted]) -> tuple[str, 
     """Ask the library itself to remove the units that need nothing but removing."""
     import torch_pruning
 
-    asked = [one for one in planted if one.kind in ZEROED]
+    asked = [one for one in planted if one.kind in ZEROED and needs_nothing_else(network, one)]
     units, gone = sum(len(one.units) for one in asked), 0
     module = copy.deepcopy(network.module).requires_grad_(True)
     before = sum(one.numel() for one in module.parameters())
@@ -135,7 +158,16 @@ def by_torch_pruning(network: fs.Network, planted: list[Planted]) -> tuple[str, 
         )
     smaller = sum(one.numel() for one in module.parameters()) < before
     verdict = "WRONG" if not apart <= 1e-9 else "exact" if smaller else "refused"
-    return verdict, f"{units:5}{gone:6}{units - gone:8}{apart:10.1e}{time.process_time() - begin:7.1f}"
+    return verdict, f"{units:5}{gone:6}{units - gone:8}{apart:10.1e}{'':10}{time.process_time() - begin:7.1f}"
+
+
+def needs_nothing_else(network: fs.Network, one: Planted) -> bool:
+    """Whether the answer is the same when whoever reads these units is given zero."""
+    graph = Graph(network.module, network.example())
+    readers = graph.coupled(one.layer, one.units).having("reads")
+    holds = [Hold(reader.name, reader.channels, (0.0,) * len(reader.channels)) for reader in readers]
+    images = pixels(network, network.preprocessing.input_size, 1)
+    return apart(answer(network.module, images), answer(network.module, images, holds)) <= 1e-12
 
 
 def main() -> None:
@@ -146,7 +178,9 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     found: dict[str, int] = {}
-    print(f"{'architecture':24}{'':9}{'planted':>5}{'gone':>6}{'refused':>8}{'apart':>10}{'s':>7}  the first reason")
+    print(
+        f"{'architecture':24}{'':9}{'planted':>5}{'gone':>6}{'refused':>8}{'apart':>10}{'images':>10}{'s':>7}  the first reason"
+    )
     for name in options.only:
         verdict, numbers = judged(name, options.bare)
         found[verdict] = found.get(verdict, 0) + 1

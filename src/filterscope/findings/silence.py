@@ -108,7 +108,9 @@ def is_fixed(own: Range, read: Reading) -> NDArray[np.bool_]:
     if read.respond is not None and set(read.readers) <= {"relu", "hardtanh", "clamp", "clamp_min"}:
         ends = [read.respond(torch.from_numpy(one)).numpy() for one in ends]
     with np.errstate(invalid="ignore"):
-        return np.asarray(ends[1] - ends[0] <= EXACT * np.maximum(np.abs(ends[0]), np.abs(ends[1])))
+        level = ends[1] - ends[0] <= EXACT * np.maximum(np.abs(ends[0]), np.abs(ends[1]))
+        # Infinity is no more than a share of infinity: of what has no bounds nothing is known.
+        return np.asarray(level & np.isfinite(ends[0]) & np.isfinite(ends[1]))
 
 
 def undisturbed(network: Network, layer: Layer, units: NDArray[np.bool_], seed: int = 0) -> bool:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Literal
 
@@ -13,13 +14,33 @@ from filterscope.errors import BadModel, BadPlan
 from filterscope.model import Network
 from filterscope.model.running import copied, one_line, tensors_in
 from filterscope.surgery import edits
+from filterscope.surgery.composing import adjacent, compose
 from filterscope.surgery.edits import Edited, State
 from filterscope.surgery.evidence import look
 from filterscope.surgery.graph import MAKERS, Coupling, Graph, Untraced, width_of
 from filterscope.surgery.masking import mask
 from filterscope.surgery.oracle import BROKEN, TOLERANCE, Oracle
-from filterscope.surgery.plan import FOLD_CONSTANTS, MERGE, REMOVE_DEAD, REMOVE_UNREAD, Plan, Step, steps
+from filterscope.surgery.plan import (
+    COMPOSE,
+    EXPECTED,
+    FOLD_CONSTANTS,
+    MERGE,
+    REMOVE_DEAD,
+    REMOVE_SILENT,
+    REMOVE_UNREAD,
+    SEEN_ONLY,
+    WHOLE,
+    Level,
+    Plan,
+    Step,
+    check_level,
+    steps,
+)
 from filterscope.surgery.refused import Refused
+from filterscope.surgery.seen import Images, Seen, pixels_of, see
+
+NO_UNIT = -1
+"""Stands for the layer as a whole among what was tried."""
 
 Status = Literal["done", "masked", "refused", "undone"]
 
@@ -74,6 +95,11 @@ class Trimmed:
         return found
 
     @property
+    def is_proven(self) -> bool:
+        """Whether the answers are proven to be the same for all images, and not only seen to be in some."""
+        return not any(one.step.kind in SEEN_ONLY for one in self.having("done"))
+
+    @property
     def masked(self) -> dict[str, tuple[int, ...]]:
         """The units that are still there, and only held at what they always are; numbered as in the original."""
         found: dict[str, tuple[int, ...]] = {}
@@ -84,8 +110,10 @@ class Trimmed:
     def __str__(self) -> str:
         before, after = self.parameters
         lines = [f"{before:,} parameters before, {after:,} after; the answers differ by {self.difference:.1e}"]
+        if not self.is_proven:
+            lines.append("not proven: units went that only never fired in the images; others may make them fire")
         for one in self.outcomes:
-            units = ", ".join(map(str, one.step.units))
+            units = ", ".join(map(str, one.step.units)) or one.step.other
             lines.append(
                 f"{one.status}: {one.step.kind} {one.step.layer}:{units}" + f" ({one.reason})" * bool(one.reason)
             )
@@ -119,25 +147,47 @@ def apply(network: Network, plan: Plan, images: Tensor | None = None, *, toleran
     return table.result(plan.steps)
 
 
-def trim(network: Network, images: Tensor | None = None, *, tolerance: float = TOLERANCE, rounds: int = 10) -> Trimmed:
-    """Make the lossless plan and apply it, again and again until nothing more is found in what is left.
+def trim(
+    network: Network,
+    images: Images | None = None,
+    *,
+    level: Level = "lossless",
+    tolerance: float = TOLERANCE,
+    rounds: int = 10,
+) -> Trimmed:
+    """Make the plan of a level and apply it, again and again until nothing more is found in what is left.
 
     Args:
         network: left as it is.
-        images: see :func:`apply`.
+        images: real images: a tensor as the network takes them, or whatever `open_images` takes. The lossless level
+            compares answers on a few of them; the observed one looks at all.
+        level: "lossless": what is proven of all images. "observed": then also units that never fired in ``images``,
+            which is no proof: each reason says by the rule of three how often they may yet.
         tolerance: see :func:`apply`.
         rounds: at most so many.
     Raises:
+        BadPlan: if there is no such level, or the observed one is asked for without images.
+        BadImages: if the images cannot be read.
         BadModel: if the network cannot be copied, or does not run in float64.
     """
-    table = Table(network, images, tolerance)
+    check_level(level)
+    if level == "observed" and images is None:
+        raise BadPlan('level "observed" removes what never fired in images; give some, or take level "lossless"')
+    seen = see(network, images) if level == "observed" and images is not None else None
+    table = Table(network, pixels_of(network, images) if seen is None else seen.pixels, tolerance)
     asked: list[Step] = []
+    finders: list[Callable[[], list[Step]]] = [table.lossless, table.composable]
+    if seen is not None:
+        finders.append(partial(table.observed, seen))
     for turn in range(1, rounds + 1):
-        names = [one.name for one in table.network.layers()]
-        found = [table.numbered(step) for step in steps(look(table.network), names)]
-        new = [replace(step, round=turn) for one in found if (step := table.untried(one)) is not None]
-        asked += new
-        if not table.do(new):
+        done = False
+        for find in finders:
+            new = [replace(step, round=turn) for step in find()]
+            asked += new
+            done = table.do(new)
+            if done:
+                break
+        if not done:
             break
     return table.result(asked)
 
@@ -161,6 +211,26 @@ class Table:
         self._tried: set[tuple[str, str, int]] = set()
         self._state = State(self.network)
 
+    def lossless(self) -> list[Step]:
+        """What is found in the network as it is and was not tried yet: units that are proven useless."""
+        return self._new(steps(look(self.network), self._names()))
+
+    def observed(self, seen: Seen) -> list[Step]:
+        """What never fired."""
+        left = seen.left(self._numbers, self._names())
+        every = steps(look(self.network, left), self._names(), "observed")
+        return self._new([step for step in every if step.kind in SEEN_ONLY])
+
+    def composable(self) -> list[Step]:
+        """Layers that one layer could do."""
+        return [step for step in compositions(self.network) if (step.kind, step.layer, NO_UNIT) not in self._tried]
+
+    def _names(self) -> list[str]:
+        return [one.name for one in self.network.layers()]
+
+    def _new(self, found: Sequence[Step]) -> list[Step]:
+        return [step for one in found if (step := self.untried(self.numbered(one))) is not None]
+
     def numbered(self, step: Step) -> Step:
         """A step for the network as it is, in the numbers of the original."""
         left = self._numbers(step.layer)
@@ -181,7 +251,15 @@ class Table:
         Returns:
             Whether anything was cut.
         """
-        self._tried |= {(step.kind, step.layer, unit) for step in asked for unit in step.units}
+        self._tried |= {(step.kind, step.layer, unit) for step in asked for unit in step.units or (NO_UNIT,)}
+        proven = [step for step in asked if step.kind not in (*SEEN_ONLY, *WHOLE)]
+        done = self._do(proven)
+        for step in asked:
+            if step.kind == COMPOSE:
+                done |= self._compose(step)
+        return self._do([step for step in asked if step.kind in SEEN_ONLY]) or done
+
+    def _do(self, asked: Sequence[Step]) -> bool:
         done, queue = False, list(asked)
         while queue:
             ready = [found for step in queue if (found := self._ready(step)) is not None]
@@ -233,13 +311,15 @@ class Table:
             return False
         try:
             graph.cut(*(edited.coupling for _, edited in parts))
-            complaint, difference = self._complaint(graph, module, [edited for _, edited in parts])
+            complaint, difference = self._complaint(module, [edited for _, edited in parts])
         except Refused as no:
             complaint, difference = str(no), float("inf")
         if complaint:
             return self._with_less([step for step, _ in parts], complaint)
         for step, edited in parts:
             self._note_done(step, edited, difference)
+        if any(edited.only_seen for _, edited in parts):
+            self.oracle.go_on_from(module)
         self._commit(graph, module, [edited.coupling for _, edited in parts])
         return True
 
@@ -272,10 +352,10 @@ class Table:
         rest = [at for at in range(len(step.units)) if at not in stay]
         return [step.only(rest)] if rest else []
 
-    def _complaint(self, graph: Graph, module: nn.Module, edited: Sequence[Edited]) -> tuple[str, float]:
+    def _complaint(self, module: nn.Module, edited: Sequence[Edited]) -> tuple[str, float]:
         holds = [hold for one in edited for hold in one.holds]
-        complaint, difference = self.oracle.complaint(self.network.module, module, holds)
-        return complaint, difference
+        only_seen = any(one.only_seen for one in edited)
+        return self.oracle.complaint(self.network.module, module, holds, only_seen=only_seen)
 
     def _with_less(self, some: Sequence[Step], complaint: str) -> bool:
         """Do again what may be done of steps that went wrong together."""
@@ -296,6 +376,8 @@ class Table:
             return edits.merge(self._state, graph, step.layer, units, into, step.scales)
         if step.kind == REMOVE_UNREAD:
             return edits.remove_unread(self._state, graph, step.layer, units)
+        if step.kind == REMOVE_SILENT:
+            return edits.remove_silent(graph, step.layer, units)
         assert step.kind in (REMOVE_DEAD, FOLD_CONSTANTS)
         return edits.remove_fixed(self._state, graph, step.layer, units)
 
@@ -313,8 +395,32 @@ class Table:
                 gone.setdefault(one.name, set()).update(one.channels)
         for name, channels in gone.items():
             self._left[name] = [unit for at, unit in enumerate(self._numbers(name)) if at not in channels]
+        self._go_on_with(module)
+
+    def _go_on_with(self, module: nn.Module) -> None:
         self.network = renewed(self.network, module)
         self._state = State(self.network)
+
+    def _compose(self, step: Step) -> bool:
+        """Let one layer do what two did."""
+        if self._strange(step) or self._strange(replace(step, layer=step.other)):
+            return self._note(step, "refused", f"the network has no layers {step.layer} and {step.other}")
+        module = copied(self.network.module)
+        try:
+            pair = next(
+                (one for one in adjacent(self.network) if (one.first, one.second) == (step.layer, step.other)), None
+            )
+            if pair is None:
+                raise Refused(f"{step.other} is not given what {step.layer} makes, or is not the only one")
+            compose(self.network, module, pair)
+        except (Refused, BadModel) as no:
+            return self._note(step, "refused", str(no))
+        complaint, difference = self.oracle.complaint(self.network.module, module, ())
+        if complaint:
+            return self._note(step, "undone", complaint)
+        self._left[step.layer] = []
+        self._go_on_with(module)
+        return self._note(step, "done", f"{step.other} does both", difference)
 
     def _mask(self, step: Step, why: str) -> None:
         """Hold units at what they are said to be, where nothing can be cut."""
@@ -359,6 +465,19 @@ class Table:
             self.oracle.sizes,
             (size_of(self.original.module), size_of(module)),
         )
+
+
+def compositions(network: Network) -> list[Step]:
+    """A step for every two layers with nothing between them; whether it is worth it shows when it is done."""
+    try:
+        pairs = adjacent(network)
+    except BadModel:
+        return []
+    return [
+        Step(COMPOSE, one.first, (), (f"{one.second} alone is given what it makes, as it is",), EXPECTED[COMPOSE],
+             other=one.second)
+        for one in pairs
+    ]  # fmt: skip
 
 
 def halves_of(step: Step) -> list[Step]:

@@ -31,8 +31,8 @@ class Channels:
     Attributes:
         makes, reads: of a convolution or linear layer, the name of every channel that it makes, and reads.
         vectors: of the parameters and buffers with one number a channel, by module and own name.
+        strange: the layers that are not followed, and why.
         rows: channels of which only balanced sets can go.
-        answer: how many tensors the network answered with.
     """
 
     def __init__(self) -> None:
@@ -43,6 +43,7 @@ class Channels:
         self.vectors: dict[tuple[str, str], Names] = {}
         self.rows: list[Rows] = []
         self.calls: Counter[str] = Counter()
+        self.strange: dict[str, str] = {}
 
     def new(self, count: int) -> Names:
         """Names that there were not."""

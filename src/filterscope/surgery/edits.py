@@ -85,13 +85,14 @@ class State:
 class Edited:
     """What was done to the weights: the units that can be cut out now, what they were held at, and a remark.
 
-    ``stays``: the units that others went into.
+    ``stays``: the units that others went into; ``only_seen``: it rests on images, and others may be answered otherwise.
     """
 
     coupling: Coupling
     holds: tuple[Hold, ...]
     remark: str = ""
     stays: frozenset[int] = frozenset()
+    only_seen: bool = False
 
 
 def remove_unread(state: State, graph: Graph, layer: str, units: Sequence[int]) -> Edited:
@@ -165,6 +166,15 @@ def remove_fixed(state: State, graph: Graph, layer: str, units: Sequence[int]) -
     held = [(one, dict(zip(one.channels, read_value(state, one), strict=True))) for one in coupling.having("reads")]
     holds = [Hold(one.name, one.channels, tuple(found[channel] for channel in one.channels)) for one, found in held]
     return Edited(coupling, tuple(holds), remark, frozenset({stays} if keep is not None else ()))
+
+
+def remove_silent(graph: Graph, layer: str, units: Sequence[int]) -> Edited:
+    """Take out what never fired, as if whoever reads it were always given zero."""
+    coupling = graph.coupled(layer, units)
+    if not coupling.having("reads"):
+        raise Refused("no convolution or linear layer is known to read it", whole=True)
+    holds = [Hold(one.name, one.channels, (0.0,) * len(one.channels)) for one in coupling.having("reads")]
+    return Edited(coupling, tuple(holds), "not proven: it only never fired in the images", only_seen=True)
 
 
 def in_the_same_channel(coupling: Coupling) -> str:

@@ -347,6 +347,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTorch has
             raise Untraceable(f"what {self.where} takes does not come from the image through operations of PyTorch")
         name = self._owner(weight)
         if name is None:
+            self.channels.strange[self._stack[-1] if self._stack else ""] = self._strange(weight)
             self.channels.lock(distinct(names), self._strange(weight))
         return name, names
 

@@ -132,7 +132,7 @@ class Graph:
     def coupled(self, layer: str, units: Sequence[int]) -> Coupling:
         """The same, whether or not the groups of convolutions would stay balanced."""
         if layer not in self.channels.makes:
-            raise Refused(f"what belongs to it is not known: {layer} does not run, or its weights are not its own")
+            raise Refused(self.channels.strange.get(layer, f"{layer} does not run when the network does"), whole=True)
         made = self.channels.makes[layer]
         roots = {unit: self.channels.root(int(made[unit])) for unit in units}
         locked = {unit: why for unit, root in roots.items() if (why := self.channels.locked(root))}

@@ -47,9 +47,9 @@ class Oracle:
     def __init__(self, network: Network, images: Tensor | None = None, *, tolerance: float = TOLERANCE) -> None:
         self.tolerance = tolerance
         height, width = network.preprocessing.input_size
-        self.inputs = [pixels(network, (height, width), IMAGES)]
-        if images is not None:
-            self.inputs.append(images.to(network.device, torch.float64))
+        self.inputs = [] if images is None else [images.to(network.device, torch.float64)]
+        self._real = len(self.inputs)
+        self.inputs.append(pixels(network, (height, width), IMAGES))
         self.answers = [answer(network.module, one) for one in self.inputs]
         other = pixels(network, (height + height // 4, width + width // 4), 1, seed=1)
         try:
@@ -57,6 +57,14 @@ class Oracle:
             self.inputs.append(other)
         except Exception:  # noqa: BLE001  # a network that takes one size alone, whatever it raises at others
             pass
+        self._asked = list(self.answers)
+
+    def go_on_from(self, module: nn.Module) -> None:
+        """Compare what comes with this network's answers to random images; to real ones still with the original's.
+
+        After an edit that rests on images alone, of which random ones need say nothing.
+        """
+        self._asked[self._real :] = [answer(module, one) for one in self.inputs[self._real :]]
 
     @property
     def sizes(self) -> tuple[tuple[int, int], ...]:
@@ -67,21 +75,25 @@ class Oracle:
         """The largest difference between a module's answers and the original's, as a share of the largest answer."""
         return max(apart(kept, answer(module, one)) for kept, one in zip(self.answers, self.inputs, strict=True))
 
-    def complaint(self, before: nn.Module, after: nn.Module, holds: Sequence[Hold]) -> tuple[str, float]:
+    def complaint(
+        self, before: nn.Module, after: nn.Module, holds: Sequence[Hold], *, only_seen: bool = False
+    ) -> tuple[str, float]:
         """What is wrong with an edit ("": nothing), and the difference from the original.
 
         Args:
             before, after: the network before and after it.
             holds: what the channels that were cut are said to have been.
+            only_seen: the original is asked about real images alone.
         """
         worst = 0.0
-        for kept, one in zip(self.answers, self.inputs, strict=True):
+        for number, (kept, one) in enumerate(zip(self._asked, self.inputs, strict=True)):
             try:
                 cut, held_before = answer(after, one), answer(before, one, holds)
             except Exception as error:  # noqa: BLE001  # whatever a badly cut network raises is the complaint
                 return f"{BROKEN}, or not with channels held: {one_line(error)}", float("inf")
             held = apart(held_before, cut)
-            worst = max(worst, apart(kept, cut))
+            if not only_seen or number < self._real:
+                worst = max(worst, apart(kept, cut))
             size = " x ".join(map(str, one.shape[-2:]))
             if not held <= self.tolerance:
                 return f"at {size} it differs by {held:.1e} from the network with the channels held", worst

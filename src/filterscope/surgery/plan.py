@@ -4,25 +4,39 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Literal, Protocol, TypeGuard
 
 from filterscope.atlas.diagnosis import Finding
 from filterscope.atlas.records import Relation
 from filterscope.errors import BadPlan
 from filterscope.findings.duplicates import EQUAL, SCALED
-from filterscope.findings.silence import CONSTANT, DEAD, UNREAD
+from filterscope.findings.silence import CONSTANT, DEAD, NEVER_FIRED, UNREAD
 from filterscope.model import Network
 
 REMOVE_UNREAD, REMOVE_DEAD = "remove unread", "remove dead"
 FOLD_CONSTANTS, MERGE = "fold constants", "merge"
-KINDS = (REMOVE_UNREAD, REMOVE_DEAD, FOLD_CONSTANTS, MERGE)
+COMPOSE = "compose"
+REMOVE_SILENT = "remove never fired"
+KINDS = (REMOVE_UNREAD, REMOVE_DEAD, FOLD_CONSTANTS, MERGE, COMPOSE, REMOVE_SILENT)
 """In the order in which a plan does them: what nobody reads need not be folded."""
+
+SEEN_ONLY = (REMOVE_SILENT,)
+"""Kinds that rest on images alone, and are not proven."""
+
+WHOLE = (COMPOSE,)
+"""Kinds that are of layers as a whole: they have no units."""
+
+Level = Literal["lossless", "observed"]
+LEVELS: tuple[Level, ...] = ("lossless", "observed")
 
 EXPECTED = {
     REMOVE_UNREAD: "nothing: nobody reads it",
     REMOVE_DEAD: "nothing: what reads it is given zero",
     FOLD_CONSTANTS: "nothing: what it adds goes into biases, or into one constant unit that stays",
     MERGE: "nothing: what reads it reads the other unit instead",
+    COMPOSE: "nothing: one layer does what two did",
+    REMOVE_SILENT: "nothing in the images that were seen; not proven: an image that would make it fire is answered "
+    "otherwise, so watch the answers to images unlike those",
 }
 
 
@@ -45,6 +59,7 @@ class Step:
         expects: what it is expected to change.
         into: of a merge, the unit that stays, for each of ``units``.
         scales: of a merge, the unit as a multiple of the one that stays.
+        other: of layers that are composed, the second one; it is done by ``layer``, which does both.
         round: steps of one round rest on one look at the network, and are done together.
     """
 
@@ -55,12 +70,17 @@ class Step:
     expects: str
     into: tuple[int, ...] = ()
     scales: tuple[float, ...] = ()
+    other: str = ""
     round: int = 1
 
     def __post_init__(self) -> None:
         merged = len(self.units) if self.kind == MERGE else 0
         if self.kind not in KINDS:
             raise BadPlan(f"{self.kind!r} is no kind of step; there are: {', '.join(KINDS)}")
+        if self.kind in WHOLE:
+            if self.units or self.into or self.scales or len(self.why) != 1 or not self.other:
+                raise BadPlan(f"the step {self.kind!r} of {self.layer} needs another layer, a reason, and no units")
+            return
         if not self.units or len(set(self.units)) != len(self.units) or len(self.why) != len(self.units):
             raise BadPlan(f"the step {self.kind!r} of {self.layer} needs units, each once, and a reason for each")
         if not all(isinstance(unit, int) for unit in self.all_units):
@@ -136,25 +156,39 @@ class Plan:
             raise BadPlan(f"the plan {path} cannot be read: {error}") from error
 
 
-def plan(findings: Records | Iterable[Finding | Relation], network: Network) -> Plan:
-    """Make the lossless plan: what was proven of units from the weights alone, and nothing else.
+def plan(findings: Records | Iterable[Finding | Relation], network: Network, *, level: Level = "lossless") -> Plan:
+    """Make the lossless plan: what was proven of units from the weights alone, and nothing else; or the observed one.
 
-    Units that are provably dead, constant by bounds, unread, or equal to another one up to a scale. What was only seen
-    in images (never fired, nearly the same) is left out: that would not be lossless.
+    Units that are provably dead, constant by bounds, unread, or equal to another one up to a scale; layers that one
+    layer can do exactly. What was only seen in images is left out: that would not be lossless. At the level "observed"
+    units that never fired in the images of the atlas go as well, each with its bound and with what to watch for.
 
     Args:
         findings: an atlas of the network that the lens ``redundancy`` has looked at, or its findings and relations.
         network: the network that they are of.
+        level: "lossless" or "observed".
     Raises:
-        BadPlan: if the atlas is of another network.
+        BadPlan: if the atlas is of another network, or there is no such level.
     """
+    check_level(level)
     told = getattr(findings, "facts", {}).get("network_digest", network.digest)
     if told != network.digest:
         raise BadPlan(
             f"the atlas is of another network ({told[:12]}, not {network.digest[:12]}); inspect this one first"
         )
     found = list(findings) if isinstance(findings, Iterable) else records_of(findings)
-    return Plan(network.name, network.digest, tuple(steps(found, [layer.name for layer in network.layers()])))
+    made = steps(found, [layer.name for layer in network.layers()], level)
+    return Plan(network.name, network.digest, tuple(made))
+
+
+def check_level(level: str) -> None:
+    """Refuse a level that there is not.
+
+    Raises:
+        BadPlan: if there is none of this name.
+    """
+    if level not in LEVELS:
+        raise BadPlan(f"{level!r} is no level; there are: {', '.join(LEVELS)}")
 
 
 def records_of(atlas: Records) -> list[Finding | Relation]:
@@ -162,12 +196,13 @@ def records_of(atlas: Records) -> list[Finding | Relation]:
     return [*atlas.records(Finding), *atlas.records(Relation)]
 
 
-def steps(found: Sequence[Finding | Relation], layers: Sequence[str]) -> list[Step]:
+def steps(found: Sequence[Finding | Relation], layers: Sequence[str], level: Level = "lossless") -> list[Step]:
     """The steps that follow from what was found, each unit in one of them; what is read last goes first."""
     made: list[Step] = []
     taken: dict[str, set[int]] = {name: set() for name in layers}
     reasons = proven(found)
-    for kind in KINDS[:3]:
+    kinds = (REMOVE_UNREAD, REMOVE_DEAD, FOLD_CONSTANTS)
+    for kind in (*kinds, *(SEEN_ONLY if level == "observed" else ())):
         for layer in reversed(layers):
             units = sorted(unit for (where, unit), by in reasons.items() if where == layer and kind in by)
             units = [unit for unit in units if unit not in taken[layer]]
@@ -199,9 +234,9 @@ def merging(layer: str, pairs: Sequence[Relation]) -> Step:
 
 
 def proven(found: Sequence[Finding | Relation]) -> dict[tuple[str, int], dict[str, str]]:
-    """For every unit that is proven useless: the steps that could be taken, and why."""
+    """For every unit that is proven useless, or was seen to be: the steps that could be taken, and why."""
     reasons: dict[tuple[str, int], dict[str, str]] = {}
-    kinds = {UNREAD: REMOVE_UNREAD, DEAD: REMOVE_DEAD, CONSTANT: FOLD_CONSTANTS}
+    kinds = {UNREAD: REMOVE_UNREAD, DEAD: REMOVE_DEAD, CONSTANT: FOLD_CONSTANTS, NEVER_FIRED: REMOVE_SILENT}
     for one in found:
         # A constant without an interval was only seen to be one, in some images.
         if isinstance(one, Finding) and one.kind in kinds and not (one.kind == CONSTANT and one.low is None):
