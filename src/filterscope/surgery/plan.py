@@ -15,7 +15,14 @@ from filterscope.model import Network
 
 REMOVE_UNREAD, REMOVE_DEAD = "remove unread", "remove dead"
 FOLD_CONSTANTS, MERGE = "fold constants", "merge"
-KINDS = (REMOVE_UNREAD, REMOVE_DEAD, FOLD_CONSTANTS, MERGE)
+BYPASS, FOLD, REMOVE, REFIT, RECALIBRATE = "bypass", "fold", "remove", "refit", "recalibrate"
+BUDGETED = (BYPASS, FOLD, REMOVE, REFIT, RECALIBRATE)
+"""Kinds that lose something, in the order in which a plan does them; see `filterscope.surgery.lossy`."""
+
+OF_PARTS = (BYPASS, REFIT, RECALIBRATE)
+"""Those of them that are of a whole part, or of the whole network: they have no units."""
+
+KINDS = (REMOVE_UNREAD, REMOVE_DEAD, FOLD_CONSTANTS, MERGE, *BUDGETED)
 """In the order in which a plan does them: what nobody reads need not be folded."""
 
 EXPECTED = {
@@ -23,6 +30,11 @@ EXPECTED = {
     REMOVE_DEAD: "nothing: what reads it is given zero",
     FOLD_CONSTANTS: "nothing: what it adds goes into biases, or into one constant unit that stays",
     MERGE: "nothing: what reads it reads the other unit instead",
+    BYPASS: "what comes after it is given what it was given; a refit makes up for what it can",
+    FOLD: "little: the units that stay tell nearly all that its readers were told; a refit gives it back",
+    REMOVE: "some: the units that stay tell a part of what its readers were told; a refit gives that back",
+    REFIT: "less loss: every layer's weights are those that come nearest to what it answered before",
+    RECALIBRATE: "batch norms know the means and variances of what they are given now",
 }
 
 
@@ -46,6 +58,7 @@ class Step:
         into: of a merge, the unit that stays, for each of ``units``.
         scales: of a merge, the unit as a multiple of the one that stays.
         round: steps of one round rest on one look at the network, and are done together.
+        images: of what rests on images, their digest; and ``seed``, by which the half of them that chooses was drawn.
     """
 
     kind: str
@@ -56,11 +69,17 @@ class Step:
     into: tuple[int, ...] = ()
     scales: tuple[float, ...] = ()
     round: int = 1
+    images: str = ""
+    seed: int = 0
 
     def __post_init__(self) -> None:
         merged = len(self.units) if self.kind == MERGE else 0
         if self.kind not in KINDS:
             raise BadPlan(f"{self.kind!r} is no kind of step; there are: {', '.join(KINDS)}")
+        if self.kind in OF_PARTS:
+            if self.all_units or len(self.why) != 1:
+                raise BadPlan(f"the step {self.kind!r} of {self.layer or 'all layers'} needs one reason, and no units")
+            return
         if not self.units or len(set(self.units)) != len(self.units) or len(self.why) != len(self.units):
             raise BadPlan(f"the step {self.kind!r} of {self.layer} needs units, each once, and a reason for each")
         if not all(isinstance(unit, int) for unit in self.all_units):
