@@ -1,0 +1,207 @@
+"""Which level a network is trimmed at: without any loss, or down to a budget."""
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from filterscope.errors import BadImages, BadPlan
+from filterscope.model import Network
+from filterscope.surgery.apply import Table, Trimmed, replay
+from filterscope.surgery.apply import trim as without_loss
+from filterscope.surgery.cost import flops
+from filterscope.surgery.judge import Judge
+from filterscope.surgery.lossy import Lossy, step_of_part
+from filterscope.surgery.oracle import TOLERANCE
+from filterscope.surgery.plan import BYPASS, EXPECTED, FOLD, RECALIBRATE, REFIT, REMOVE, Level, Step
+from filterscope.surgery.recalibration import norms_of
+from filterscope.surgery.sample import Sample, choosing
+from filterscope.surgery.search import Options, Progress, Search, Stage, inside
+
+TOLD_BY_OTHERS = 0.9
+"""Share of what readers were told by a unit from which on it counts as folded into the others, not as removed."""
+
+
+def trim(
+    network: Network,
+    images: Any = None,
+    *,
+    level: Level = "lossless",
+    max_drop: float | None = None,
+    keep: float | None = None,
+    blocks: bool = True,
+    round_to: int = 1,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+    rounds: int = 10,
+    progress: Progress | None = None,
+) -> Trimmed:
+    """Make a smaller network: without any loss, or, where a budget is given, the smallest one that keeps to it.
+
+    Without a budget the plan of ``level`` is made and applied, again and again until nothing more is found in what is
+    left. At "lossless" that is what is proven of all images; at "observed" also units that never fired in ``images``,
+    which is no proof: each reason says by the rule of three how often they may yet.
+
+    With one that level comes first. Then filters and, unless ``blocks`` is false, whole parts are taken away,
+    always those that cost least for the FLOPs that they save, measured on one half of the images; the other half is
+    never looked at. Every layer is then fitted, by least squares, to what it answered before.
+
+    Args:
+        network: left as it is.
+        images: a tensor as the network takes it, (image, channel, height, width), or what
+            :func:`filterscope.open_images` takes. Answers are compared on some of them as well as on random ones; a
+            budget needs them.
+        level: "lossless" or "observed".
+        max_drop: points of accuracy that may be lost on the half that chooses; where images have no labels, points of
+            agreement with the original.
+        keep: the share of FLOPs to come down to.
+        blocks: whether whole parts (blocks, convolutions) may be left out.
+        round_to: of every layer that loses units a multiple of so many stays.
+        seed: of the halves, and of the places in images that are looked at.
+        tolerance: see :func:`apply`.
+        rounds: at most so many lossless ones.
+        progress: called after every bite, with the share of the FLOPs that is left and a line of text.
+    Raises:
+        BadPlan: if both budgets are given, or one that is none.
+        BadImages: if there is a budget and there are no images.
+        BadModel: if the network cannot be copied, does not run in float64, or gives no class scores to a budget.
+    """
+    checked(max_drop, keep, round_to)
+    if max_drop is None and keep is None:
+        return without_loss(network, images, level=level, tolerance=tolerance, rounds=rounds)
+    if images is None:
+        raise BadImages("a budget is measured on images; give some with --images DIR, or images=")
+    budget = Budget(
+        network, images, Options(max_drop, keep, blocks, round_to, seed), level, tolerance, rounds, progress
+    )
+    stages = budget.search.stages()
+    while True:
+        found = budget.done(stages[-1])
+        if len(stages) == 1 or budget.keeps(found):
+            return found
+        # What was fitted once more from the start fell short of the draft: one bite less.
+        stages.pop()
+
+
+class Budget:
+    """A search on what the lossless level leaves, and its stages done to the original.
+
+    Args:
+        network: the original.
+        images, level, tolerance, rounds, progress: see :func:`trim`.
+        options: what the search may do.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        images: Any,
+        options: Options,
+        level: Level = "lossless",
+        tolerance: float = TOLERANCE,
+        rounds: int = 10,
+        progress: Progress | None = None,
+    ) -> None:
+        self.network, self.images, self.options, self.tolerance = network, images, options, tolerance
+        self._some = images if isinstance(images, Tensor) else None
+        self._first = without_loss(network, images, level=level, tolerance=tolerance, rounds=rounds)
+        self.sample = choosing(network, images, options.seed)
+        table = self._table()
+        options = replace(options, start=float(flops(network)))
+        self.search = Search(self._first.network, self.sample, table.network, table.oracle.inputs, options, progress)
+
+    def _table(self) -> Table:
+        """A new table, with the lossless steps done."""
+        table = Table(self.network, self._some, self.tolerance)
+        replay(table, self._first.plan.steps)
+        return table
+
+    def done(self, stage: Stage) -> Trimmed:
+        """What a search took, done to the original."""
+        table = self._table()
+        steps = steps_of(stage, table, self.sample, self.options.seed)
+        lossy = Lossy(table, self.images, self.sample)
+        for step in steps:
+            lossy.do(step)
+        if steps:
+            steps += recalibrated(self.search.judge, lossy, self.sample, self.options.seed)
+        return table.result([*self._first.plan.steps, *steps])
+
+    def keeps(self, found: Trimmed) -> bool:
+        """Whether a network's loss is within the budget."""
+        drop, judge = self.options.max_drop, self.search.judge
+        if drop is None:
+            return True
+        return judge.worth(found.network.module).share >= judge.base.share - drop / 100 - 1e-12
+
+
+def checked(max_drop: float | None, keep: float | None, round_to: int) -> None:
+    """Refuse budgets that are none.
+
+    Raises:
+        BadPlan: one line saying what is allowed.
+    """
+    if max_drop is not None and keep is not None:
+        raise BadPlan("give max_drop or keep, not both: what is lost, or what is left, decides where to stop")
+    if max_drop is not None and not 0 <= max_drop <= 100:
+        raise BadPlan(f"max_drop is in points of accuracy, from 0 to 100, not {max_drop}")
+    if keep is not None and not 0 < keep <= 1:
+        raise BadPlan(f"keep is a share of the FLOPs, above 0 and at most 1, not {keep}")
+    if round_to < 1:
+        raise BadPlan(f"round_to is a number of units, 1 or more, not {round_to}")
+
+
+def steps_of(stage: Stage, table: Table, sample: Sample, seed: int) -> list[Step]:
+    """What a search took, as steps in the numbers of the original: parts first, then units, then the refit."""
+    if not stage.taken:
+        return []
+    made = [
+        step_of_part(BYPASS, one.bypassed[0], one.why, EXPECTED[BYPASS], sample, seed)
+        for one in stage.taken
+        if one.bypassed
+    ]
+    made += units_of(stage, table, sample, seed)
+    why = f"fitted to the half that chooses of the images, {len(sample)} of them, drawn with the seed {seed}"
+    made.append(step_of_part(REFIT, "", why, EXPECTED[REFIT], sample, seed))
+    return made
+
+
+def recalibrated(judge: Judge, lossy: Lossy, sample: Sample, seed: int) -> list[Step]:
+    """Tell batch norm anew what comes its way, where that is worth more on the half that chooses; what was done."""
+    network = lossy.as_is()
+    if not norms_of(network.module):
+        return []
+    before = judge.worth(network.module)
+    kept = lossy.table.network
+    step = step_of_part(RECALIBRATE, "", "", EXPECTED[RECALIBRATE], sample, seed)
+    lossy.do(step)
+    after = judge.worth(lossy.as_is().module)
+    if after.share > before.share:
+        gain = f"{judge.counts} {before.share:.2%} before and {after.share:.2%} after, on {len(sample)} images"
+        done = replace(step, why=(gain,))
+        lossy.table.outcomes[-1] = replace(lossy.table.outcomes[-1], step=done)
+        return [done]
+    lossy.put(kept.module)
+    lossy.table.outcomes.pop()
+    return []
+
+
+def units_of(stage: Stage, table: Table, sample: Sample, seed: int) -> list[Step]:
+    """The steps that cut units: layer by layer those that the others make up for, then those that they do not."""
+    without = tuple(module for one in stage.taken for module in one.bypassed)
+    found: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for one in stage.taken:
+        if not one.units or inside(one.layer, without):
+            continue
+        numbers = table._numbers(one.layer)
+        for unit, told in zip(one.units, one.told, strict=True):
+            kind = FOLD if told >= TOLD_BY_OTHERS else REMOVE
+            why = f"the units that stay tell {told:.0%} of what it tells its readers; {one.why}"
+            found.setdefault((one.layer, kind), []).append((numbers[unit], why))
+    made = []
+    for kind in (FOLD, REMOVE):
+        for (layer, own), some in found.items():
+            if own == kind:
+                units, reasons = (tuple(part) for part in zip(*sorted(some), strict=True))
+                made.append(Step(kind, layer, units, reasons, EXPECTED[kind], images=sample.digest, seed=seed))
+    return made
