@@ -14,7 +14,7 @@ from PIL import Image
 import filterscope as fs
 from filterscope.commands import main
 from filterscope.surgery import speed
-from filterscope.surgery.forms import built_from
+from filterscope.surgery.forms import Forms, built_from
 
 BUILD = """
 import torch
@@ -77,7 +77,7 @@ from build import load
 
 images = torch.load("images.pt")
 with torch.no_grad():
-    torch.save([load()(images), torch.export.load("model.pt2").module()(images)], "alone.pt")
+    torch.save(load()(images), "alone.pt")
 """
 
 
@@ -86,12 +86,13 @@ def test_the_folder_loads_where_filterscope_cannot_be_imported(model: Path, trim
     images = torch.rand(5, 3, 16, 16)
     torch.save(images, trimmed / "images.pt")
     subprocess.run([sys.executable, "-c", ALONE], cwd=trimmed, check=True, timeout=120)
-    answers = torch.load(trimmed / "alone.pt")
+    answer = torch.load(trimmed / "alone.pt")
     (trimmed / "images.pt").unlink()
     (trimmed / "alone.pt").unlink()
-    assert len(answers) == 2
-    for answer in answers:
+    with torch.no_grad():
         torch.testing.assert_close(answer, original(images), rtol=1e-5, atol=1e-6)
+        exported = torch.export.load(trimmed / "model.pt2").module()
+        torch.testing.assert_close(exported(images), original(images), rtol=1e-5, atol=1e-6)
 
 
 def test_onnx_answers_alike(trimmed: Path) -> None:
@@ -145,12 +146,8 @@ def test_the_page_shows_every_filter_that_went_and_loads_nothing_from_elsewhere(
     assert all(f'alt="{kind}' in page for kind in ("kernel", "optimum", "strongest patches"))
 
 
-def test_nothing_to_trim_is_said_and_all_is_written(run, trimmed, tmp_path, monkeypatch) -> None:
-    from filterscope.surgery.forms import Forms
-
-    monkeypatch.setattr(speed, "MOST", 6)
-    # Exporting takes seconds, and was tested above.
-    monkeypatch.setattr(Forms, "_exported", lambda self: 1 / 0)
+@pytest.mark.usefixtures("quick")
+def test_nothing_to_trim_is_said_and_all_is_written(run, trimmed, tmp_path) -> None:
     code, shown, _ = run("trim", trimmed, "--out", tmp_path / "same", "--no-pictures")
     assert code == 0
     assert "the network is as it was: nothing was found that could go; to go further: --observed" in shown
@@ -158,6 +155,43 @@ def test_nothing_to_trim_is_said_and_all_is_written(run, trimmed, tmp_path, monk
     assert "build.py, model.safetensors, model.toml" in shown
     assert fs.load(tmp_path / "same").layers() == fs.load(trimmed).layers()
     assert built_from(tmp_path / "same/build.py") is not None
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    """Exporting takes seconds, and is tested above."""
+    monkeypatch.setattr(speed, "MOST", 6)
+    monkeypatch.setattr(Forms, "_exported", lambda self: 1 / 0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_fine_tuning_trains_on_other_images_than_those_that_prove(run, refused, model, tmp_path) -> None:
+    images, out = model / "images.npz", tmp_path / "tuned"
+    command = ["trim", model, "--images", images, "--out", out, "--no-pictures", "--finetune", 2]
+    refused(run(*command, "--train", images), "--train and --images are the same")
+    assert not out.exists()
+    with np.load(images) as there:
+        np.savez(tmp_path / "train.npz", x=there["x"][::-1, :, ::-1], y=there["y"][::-1])
+    code, shown, _ = run(*command, "--train", tmp_path / "train.npz")
+    assert code == 0
+    assert "fine-tuned for 2 epochs on 60 images" in shown
+    before, after = fs.load(model), fs.load(out)
+    assert [layer.channels for layer in after.layers()] == [7, 9]
+    assert not torch.equal(after.module.state_dict()["8.weight"][:, 0], before.module.state_dict()["8.weight"][:, 0])
+    # Its checkpoints have served.
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["tuned"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_pictures_come_from_an_atlas_of_this_network_alone(run, refused, model, tmp_path) -> None:
+    network = fs.load(model)
+    atlas = fs.inspect(network, None, tmp_path / "own.atlas", lenses=["kernels"])
+    out = tmp_path / "small"
+    assert run("trim", model, "--atlas", atlas.folder, "--out", out)[0] == 0
+    assert {path.name.split("_")[-1] for path in (out / "pictures").iterdir()} == {"kernel.png"}
+    other = fs.inspect(fs.load(out), None, tmp_path / "other.atlas", lenses=["kernels"])
+    refused(run("trim", model, "--atlas", other.folder, "--out", tmp_path / "x"), "is of another network")
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize(
