@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "atlas.records",
         "atlas.diagnosis",
+        "atlas.linkage",
         "atlas.work",
         "images",
         "model",
