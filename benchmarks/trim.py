@@ -1,6 +1,7 @@
 """Is surgery exact, or refused, on networks of every kind? Random weights, random planted removals.
 
     python benchmarks/trim.py [--only NAME ...] [--bare]
+    python benchmarks/trim.py --planted MODEL ...
 
 Of every architecture six layers are chosen. In each a quarter of the units is made useless in a way of its own: dead by
 its weights or by its bias, constant, equal to others, a multiple of others, read by nobody; in a residual stream, at
@@ -8,9 +9,11 @@ all that is added there. Then the network is trimmed. What surgery says it did i
 of the original and of the trimmed network to images that surgery has not seen, in float64.
 
 Exact: the network is smaller, and the answers are equal to 1e-9. Refused: nothing went, and a reason was given. Wrong:
-the answers differ. 'images' is by how much the answers to two images differ, beside which 'apart' has to be seen. With
---bare torch-pruning is asked to remove those of the same units that need nothing else: the
-answers are the same when whoever reads them is given zero.
+the answers differ. 'images' is by how much the answers to two images differ, beside which 'apart' has to be seen.
+
+With --bare torch-pruning is asked to remove those of the same units that need nothing else: the answers are the same
+when whoever reads them is given zero. With --planted trained networks are widened, layer by layer, by units that are
+dead, equal to others, a multiple of others, or constant, and have to come back to the size that they had.
 """
 
 import argparse
@@ -24,6 +27,7 @@ import timm
 import torch
 from torch import nn
 from trim_planting import ZEROED, Planted, plant
+from trim_widening import widen
 
 import filterscope as fs
 from filterscope.errors import FilterscopeError
@@ -137,7 +141,7 @@ def by_torch_pruning(network: fs.Network, planted: list[Planted]) -> tuple[str, 
     asked = [one for one in planted if one.kind in ZEROED and needs_nothing_else(network, one)]
     units, gone = sum(len(one.units) for one in asked), 0
     module = copy.deepcopy(network.module).requires_grad_(True)
-    before = sum(one.numel() for one in module.parameters())
+    before = parameters(module)
     begin = time.process_time()
     try:
         for one in asked:
@@ -156,7 +160,7 @@ def by_torch_pruning(network: fs.Network, planted: list[Planted]) -> tuple[str, 
             "crash",
             f"{units:5}{gone:6}{0:8}{'':10}{time.process_time() - begin:7.1f}  {type(error).__name__}: {text[:100]}",
         )
-    smaller = sum(one.numel() for one in module.parameters()) < before
+    smaller = parameters(module) < before
     verdict = "WRONG" if not apart <= 1e-9 else "exact" if smaller else "refused"
     return verdict, f"{units:5}{gone:6}{units - gone:8}{apart:10.1e}{'':10}{time.process_time() - begin:7.1f}"
 
@@ -170,17 +174,49 @@ def needs_nothing_else(network: fs.Network, one: Planted) -> bool:
     return apart(answer(network.module, images), answer(network.module, images, holds)) <= 1e-12
 
 
+def widened(models: list[str]) -> None:
+    """Widen trained networks and trim them; one line a network."""
+    print(f"{'network':24}{'before':>12}{'widened':>12}{'trimmed':>12}{'apart':>10}{'s':>7}  added")
+    for model in models:
+        loaded = fs.load(model)
+        given = loaded.preprocessing
+        if max(given.input_size) > 64:
+            given = fs.Preprocessing((64, 64), mean=given.mean, std=given.std)
+        original = fs.Network(loaded.module.double().eval(), given)
+        wide = fs.Network(copy.deepcopy(original.module), given)
+        added = widen(wide, np.random.default_rng(0))
+        wide = fs.Network(wide.module, given)
+        begin = time.process_time()
+        small = fs.trim(wide)
+        spent = time.process_time() - begin
+        sizes = "".join(f"{size:12,}" for size in (parameters(original.module), *small.parameters))
+        kinds = ", ".join(f"{count} {kind}" for kind, count in added.items())
+        distance = difference(original, small.network.module)
+        print(f"{model.rpartition('/')[2]:24}{sizes}{distance:10.1e}{spent:7.1f}  {kinds}", flush=True)
+        for one in small.outcomes:
+            if one.status != "done":
+                print(f"    {one.status} {one.step.layer}:{','.join(map(str, one.step.units))} {one.reason[:140]}")
+
+
+def parameters(module: nn.Module) -> int:
+    """How many there are."""
+    return sum(one.numel() for one in module.parameters())
+
+
 def main() -> None:
     """Plant, trim, compare; one line an architecture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=[*TORCHVISION, *NAMES.split()])
     parser.add_argument("--bare", action="store_true", help="ask torch-pruning instead, without any check")
+    parser.add_argument("--planted", nargs="+", metavar="MODEL", help="widen these networks, and trim them")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    if options.planted:
+        widened(options.planted)
+        return
     found: dict[str, int] = {}
-    print(
-        f"{'architecture':24}{'':9}{'planted':>5}{'gone':>6}{'refused':>8}{'apart':>10}{'images':>10}{'s':>7}  the first reason"
-    )
+    columns = f"{'planted':>5}{'gone':>6}{'refused':>8}{'apart':>10}{'images':>10}{'s':>7}"
+    print(f"{'architecture':24}{'':9}{columns}  the first reason")
     for name in options.only:
         verdict, numbers = judged(name, options.bare)
         found[verdict] = found.get(verdict, 0) + 1

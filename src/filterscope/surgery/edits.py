@@ -21,6 +21,9 @@ from filterscope.surgery.incoming import find_incoming, fixed_value
 from filterscope.surgery.oracle import Hold
 from filterscope.surgery.refused import Refused
 
+CANCELLED = 1e-15
+"""What float64 leaves of two numbers that cancel, as a share of both."""
+
 
 class State:
     """A network as it is before an edit, and what is known of it; each thing is looked up when first asked for."""
@@ -229,6 +232,8 @@ def check_channel(own: nn.Module, one: Touched, values: Sequence[float], stays: 
     """Refuse if a constant channel cannot bring to a reader what others did."""
     value = dict(zip(one.channels, values, strict=True))
     for unit in sorted(set(one.units) - {stays}):
+        if len(one.of(unit)) != len(one.of(stays)):
+            raise Refused(f"{one.name} reads more of one of the constants than of another")
         for channel, kept in zip(one.of(unit), one.of(stays), strict=True):
             if value[channel] != 0 and value[kept] == 0:
                 raise Refused(f"{one.name} is given zero by the constant unit that would stay, and not by unit {unit}")
@@ -242,8 +247,17 @@ def into_channel(own: nn.Module, one: Touched, values: Sequence[float], stays: i
     for unit in sorted(set(one.units) - {stays}):
         for channel, kept in zip(one.of(unit), one.of(stays), strict=True):
             if value[channel] != 0:
-                with torch.no_grad():
-                    read_by(own, kept).add_(read_by(own, channel), alpha=value[channel] / value[kept])
+                add(own, kept, channel, value[channel] / value[kept])
+
+
+def add(own: nn.Module, kept: int, channel: int, factor: float) -> None:
+    """Let a layer read one channel as it reads another one as well, times a factor."""
+    to, brought = read_by(own, kept), factor * read_by(own, channel)
+    with torch.no_grad():
+        total = to + brought
+        # What is left of two that cancel is their rounding; as weights it would count as being read.
+        total[total.abs() <= CANCELLED * (to.abs() + brought.abs())] = 0
+        to.copy_(total)
 
 
 def merge(
@@ -265,9 +279,8 @@ def merge(
     for scale, pairs in readers.values():
         for one, twin in pairs:
             own = graph.modules[one.name]
-            with torch.no_grad():
-                for channel, kept in zip(one.channels, twin.channels, strict=True):
-                    read_by(own, kept).add_(read_by(own, channel), alpha=scale)
+            for channel, kept in zip(one.channels, twin.channels, strict=True):
+                add(own, kept, channel, scale)
             holds.append(Hold(one.name, one.channels, (scale,) * len(one.channels), twin.channels))
     return Edited(graph.coupled(layer, units), tuple(holds), "", frozenset(into))
 
