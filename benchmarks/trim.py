@@ -84,7 +84,7 @@ def pictures(network: fs.Network, count: int, seed: int) -> torch.Tensor:
     return standardise((level + contrast * (noise - level)).double(), network.preprocessing)
 
 
-def judged(name: str, bare: bool) -> tuple[str, str]:
+def judged(name: str, bare: bool, rounds: int) -> tuple[str, str]:
     """The verdict on one architecture, and its numbers."""
     network = built(name)
     planted = plant(network, np.random.default_rng(0))
@@ -94,7 +94,7 @@ def judged(name: str, bare: bool) -> tuple[str, str]:
     asked = sum(len(one.units) for one in planted)
     begin = time.process_time()
     try:
-        small = fs.trim(network, rounds=3)
+        small = fs.trim(network, rounds=rounds)
     except FilterscopeError as error:
         return "refused", f"{asked:5}{0:6}{0:8}  {error}"
     spent = time.process_time() - begin
@@ -208,6 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=[*TORCHVISION, *NAMES.split()])
     parser.add_argument("--bare", action="store_true", help="ask torch-pruning instead, without any check")
+    parser.add_argument("--rounds", type=int, default=3, help="of looking and cutting")
     parser.add_argument("--planted", nargs="+", metavar="MODEL", help="widen these networks, and trim them")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -218,7 +219,7 @@ def main() -> None:
     columns = f"{'planted':>5}{'gone':>6}{'refused':>8}{'apart':>10}{'images':>10}{'s':>7}"
     print(f"{'architecture':24}{'':9}{columns}  the first reason")
     for name in options.only:
-        verdict, numbers = judged(name, options.bare)
+        verdict, numbers = judged(name, options.bare, options.rounds)
         found[verdict] = found.get(verdict, 0) + 1
         print(f"{name:24}{verdict:9}{numbers}", flush=True)
     print(", ".join(f"{verdict}: {count}" for verdict, count in sorted(found.items())), "of", len(options.only))

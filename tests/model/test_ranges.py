@@ -125,3 +125,29 @@ def test_the_network_stays_as_it_was():
     assert fs.Network(network.module, network.preprocessing).digest == before
     assert [part.training for part in network.module.modules()] == training
     assert not any(part._forward_hooks for part in network.module.modules())
+
+
+class Shifted(nn.Module):
+    """Constants of every shape added, taken away, and taken away from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+        self.level = nn.Parameter(torch.rand(4, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = 3 - (self.a(x) + 1.5 - self.level)
+        return self.b(torch.sub(x, self.level[None], alpha=2)) + torch.rand(2, 1, 1)
+
+
+def test_constants_shift_a_range_by_themselves():
+    torch.manual_seed(0)
+    module = Shifted().double().eval()
+    network = fs.Network(module, fs.Preprocessing((4, 4)))
+    found = find_ranges(network, network.layers())["b"]
+    chain = torch.einsum("om,mc->oc", -module.b.weight[:, :, 0, 0], module.a.weight[:, :, 0, 0])
+    width = torch.einsum("om,mc->oc", module.b.weight[:, :, 0, 0].abs(), module.a.weight[:, :, 0, 0].abs()).sum(1)
+    black = module.b(3 - (module.a(torch.zeros(1, 3, 1, 1).double()) + 1.5 - module.level) - 2 * module.level)
+    middle = black[0, :, 0, 0] + chain.sum(1) / 2
+    assert np.allclose((found.upper + found.lower) / 2, middle.detach())
+    assert np.allclose(found.upper - found.lower, width.detach())

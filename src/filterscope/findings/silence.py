@@ -1,6 +1,7 @@
 """Filters that say nothing: dead, never fired, constant, unread, without a stimulus; five names, each for its own."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,10 +70,12 @@ def standings(
         largest: of layers that were scanned, the largest pre-activation (unit,) in all images.
     """
     reads = find_readers(network, layers)
-    try:
-        ranges, paths = find_ranges(network, layers), find_paths(network, layers)
-    except BadModel:
-        ranges, paths = {}, None
+    ranges: dict[str, Range] = {}
+    paths = None
+    with suppress(BadModel):
+        paths = find_paths(network, layers)
+    with suppress(BadModel):
+        ranges = find_ranges(network, layers)
     open_ends = {layer.name: np.full(layer.channels, np.inf) for layer in layers}
     nothing = {name: np.zeros(len(ends), bool) for name, ends in open_ends.items()}
 

@@ -135,8 +135,14 @@ def addition(mode: Ranges, op: Operation) -> Tensor:
     factor = op.given.get("alpha", 1) * (-1 if op.name in ("sub", "rsub") else 1)
     first, second = op.given["self"], op.given["other"]
     if op.name == "rsub":
-        return scaled(as_bounds(mode, first), -op.given.get("alpha", 1)) + as_bounds(mode, second)
-    return as_bounds(mode, first) + scaled(as_bounds(mode, second), factor)
+        first, second = second, first
+    return as_bounds(mode, first) + times_constant(mode, second, factor)
+
+
+def times_constant(mode: Ranges, value: Any, factor: float) -> Tensor:
+    """A constant factor on bounds, which a negative one turns around, or on a constant, of which it does not."""
+    is_bounds = isinstance(value, Tensor) and mode.is_tracked(value)
+    return scaled(as_bounds(mode, value), factor) if is_bounds else as_bounds(mode, value) * factor
 
 
 def multiplication(mode: Ranges, op: Operation) -> Tensor:

@@ -21,11 +21,12 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from filterscope.atlas.records import Layer
+from filterscope.errors import BadModel
 from filterscope.images.tensors import normalise
 from filterscope.model.bounds import Operation
 from filterscope.model.layers import units_last
 from filterscope.model.network import Network
-from filterscope.model.running import copied, tensors_in
+from filterscope.model.running import copied, one_line, tensors_in
 from filterscope.model.tap import tap
 
 PAIR = 2
@@ -52,7 +53,7 @@ def find_ranges(network: Network, layers: Sequence[Layer]) -> dict[str, Range]:
     may see more or less of the padding.
 
     Raises:
-        BadModel: if a layer does not run, or the network cannot be copied.
+        BadModel: if a layer does not run, the network cannot be copied, or intervals cannot be sent through it.
     """
     pixels = darkest_and_brightest(network)
     by_module: dict[str, list[Layer]] = {}
@@ -69,8 +70,13 @@ def find_ranges(network: Network, layers: Sequence[Layer]) -> dict[str, Range]:
                 found[layer.name] = found[layer.name].joined(own) if layer.name in found else own
 
     module = copied(network.module).double()
-    with tap(module, list(by_module), stop=False) as read, torch.no_grad(), mode:
-        read.visit(pixels, visit)
+    try:
+        with tap(module, list(by_module), stop=False) as read, torch.no_grad(), mode:
+            read.visit(pixels, visit)
+    except BadModel:
+        raise
+    except Exception as error:
+        raise BadModel(f"intervals cannot be sent through the network: {one_line(error)}") from error
     return found
 
 
