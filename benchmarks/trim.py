@@ -123,7 +123,7 @@ def why_nothing(network: fs.Network) -> str:
     """Why nothing could be planted: the reason that most units have for staying."""
     graph = Graph(network.module, network.example())
     reasons = Counter(graph.channels.locked(int(one)) for made in graph.channels.makes.values() for one in made)
-    return reasons.most_common(1)[0][0]
+    return next((reason for reason, _ in reasons.most_common() if reason), "no convolution of eight or more units")
 
 
 def difference(network: fs.Network, after: nn.Module) -> float:
