@@ -1,0 +1,104 @@
+"""The images that a cut is chosen on, as batches that can be read again and again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from filterscope.errors import BadImages
+from filterscope.findings.reading import Reading, batch_for
+from filterscope.findings.scoring import NONE, class_numbers
+from filterscope.images import ImageSource, open_images
+from filterscope.model import Network
+from filterscope.surgery.halves import halves
+
+KEPT = 2**28
+"""Numbers of pixels that are kept in memory, 1 GiB in float32; of more images every batch is decoded anew."""
+
+
+@dataclass(eq=False)
+class Sample:
+    """Images as a network takes them, in the order in which they were chosen.
+
+    Attributes:
+        network: what they are prepared for.
+        pixels: (image, channel, height, width); None: they are read from ``source``.
+        source: where they come from, and ``ids``, which of them.
+        labels: (image), the number of each one's class; -1: none.
+        batch_size: images at a time.
+    """
+
+    network: Network
+    pixels: Tensor | None
+    source: ImageSource | None
+    ids: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    batch_size: int
+    _reading: Reading | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether any image has a class that the network knows."""
+        return bool((self.labels != NONE).any())
+
+    def first(self, count: int) -> "Sample":
+        """At most so many of the images, spread over all of them."""
+        chosen = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64))
+        pixels = None if self.pixels is None else self.pixels[torch.from_numpy(chosen)]
+        return Sample(self.network, pixels, self.source, self.ids[chosen], self.labels[chosen], self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Give (places in this sample, pixels); what cannot be read is left out."""
+        if self.pixels is not None:
+            for begin in range(0, len(self), self.batch_size):
+                here = np.arange(begin, min(begin + self.batch_size, len(self)))
+                yield here, self.pixels[begin : begin + self.batch_size]
+            return
+        if self._reading is None:
+            assert self.source is not None
+            self._reading = Reading(self.network, self.source, self.ids, self.batch_size)
+        place = {int(one): at for at, one in enumerate(self.ids)}
+        for ids, pixels in self._reading:
+            yield np.array([place[int(one)] for one in ids], np.int64), pixels
+
+
+def choosing(network: Network, images: Any, seed: int = 0) -> Sample:
+    """The half of some images that chooses; the other half is not looked at.
+
+    Args:
+        network: what the images are for.
+        images: a tensor as the network takes it, without labels; or what :func:`filterscope.open_images` takes.
+        seed: of the split.
+    Raises:
+        BadImages: if there are fewer than two, or none can be read.
+    """
+    if isinstance(images, Tensor):
+        numbers, _ = halves(len(images), seed)
+        pixels = images[torch.from_numpy(numbers)].to(network.device, network.dtype)
+        return Sample(network, pixels, None, numbers, np.full(len(numbers), NONE, np.int64), batch_for(network))
+    source = images if isinstance(images, ImageSource) else open_images(images, classes=network.classes or None)
+    classes = class_numbers(source, network.classes)
+    numbers, _ = halves(classes, seed)
+    return _read(Sample(network, None, source, numbers, classes[numbers], batch_for(network)))
+
+
+def _read(sample: Sample) -> Sample:
+    """Keep the pixels of a sample where they are few enough, without the images that cannot be read."""
+    height, width = sample.network.preprocessing.input_size
+    if len(sample) * sample.network.preprocessing.channel_count * height * width > KEPT:
+        return sample
+    parts = list(sample)
+    if not parts:
+        raise BadImages("there is no image that can be read; give some with --images DIR")
+    found = np.concatenate([here for here, _ in parts])
+    pixels = torch.cat([one for _, one in parts])
+    return Sample(
+        sample.network, pixels, sample.source, sample.ids[found], sample.labels[found], sample.batch_size
+    )

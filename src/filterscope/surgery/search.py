@@ -1,0 +1,380 @@
+"""The search for the smallest network within a budget: filters and layers in one, by measured loss for what they save."""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from filterscope.errors import BadModel
+from filterscope.model import Network
+from filterscope.surgery.bypass import bypass, bypass_complaint, bypasses
+from filterscope.surgery.cost import costs
+from filterscope.surgery.ensembles import (
+    Ensemble,
+    columns_gone,
+    complaint_about,
+    find_ensembles,
+    flops_without,
+)
+from filterscope.surgery.judge import Judge, Worth
+from filterscope.surgery.leastsquares import Losing, Moments, elimination, fitted
+from filterscope.surgery.moments import Gathering, curvature
+from filterscope.surgery.patches import columns_of
+from filterscope.surgery.refit import can_fit, refit, rows_of, set_rows
+from filterscope.surgery.sample import Sample
+
+Progress = Callable[[float, str], None]
+"""Called with the share of the FLOPs that are left, and what was just done."""
+
+FIT, RANK = 1024, 256
+"""Images that responses are gathered from, and on which candidates are measured; at most, of those that choose."""
+
+BITE, GROWTH, LARGEST, SMALLEST = 0.02, 1.25, 0.08, 0.004
+"""Shares of the FLOPs: what the first bite takes, by what bites grow, what they end at, and where backtracking ends."""
+
+PARTS = 3
+"""Into so many candidates a bite is divided, so that several layers can give their best."""
+
+LEAST = 0.05
+"""Share of a layer's units that always stays, and never fewer than two."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a search may do.
+
+    Attributes:
+        max_drop: points of accuracy (without labels: of agreement) that may be lost; None: ``keep`` decides.
+        keep: share of the FLOPs to come down to.
+        blocks: whether whole parts may be left out.
+        round_to: numbers of units that stay are multiples of it, where there are as many.
+        seed: of the places that are looked at.
+        start: FLOPs that shares are counted from; None: those of the network that is searched.
+    """
+
+    max_drop: float | None = None
+    keep: float | None = None
+    blocks: bool = True
+    round_to: int = 1
+    seed: int = 0
+    start: float | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A bite that was taken: what went, why, and what was left then.
+
+    ``units`` are those of one ensemble, ``layer`` its first maker; or ``bypassed`` are the modules that went.
+    """
+
+    layer: str
+    units: tuple[int, ...]
+    bypassed: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a search stood: everything taken so far, and what it came to on the images that choose."""
+
+    taken: tuple[Taken, ...]
+    flops: float
+    worth: Worth
+
+
+@dataclass(frozen=True, eq=False)
+class _Candidate:
+    """What could go next; ``ratio`` is its loss in nats for all FLOPs, at the rate at which it saves them."""
+
+    taken: Taken
+    saves: float
+    ratio: float = math.inf
+
+
+@dataclass(eq=False)
+class _Draft:
+    """The network as it would be, at full size: what is gone is multiplied by zero, or replaced by nothing."""
+
+    module: nn.Module
+    taken: list[Taken] = field(default_factory=list)
+    bypassed: tuple[str, ...] = ()
+    gone: dict[str, frozenset[int]] = field(default_factory=dict)
+    ensembles: tuple[Ensemble, ...] = ()
+
+    def copied(self) -> "_Draft":
+        """The same, to go back to."""
+        return replace(self, module=copy.deepcopy(self.module), taken=list(self.taken), gone=dict(self.gone))
+
+    def of(self, ensemble: Ensemble) -> frozenset[int]:
+        """Which of its units are gone."""
+        return self.gone.get(ensemble.layer, frozenset())
+
+
+class Search:
+    """Takes bites until the budget is spent.
+
+    Args:
+        network: in the type that it runs in; it is left as it is.
+        sample: the images that choose.
+        exact: the same network in float64, and images for it: what cannot be cut exactly there is not tried.
+        inputs: those images.
+        options: what it may do.
+        progress: told after every bite.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        sample: Sample,
+        exact: Network,
+        inputs: Sequence[Tensor],
+        options: Options,
+        progress: Progress | None = None,
+    ) -> None:
+        self.network, self.exact, self.inputs, self.options = network, exact, list(inputs), options
+        self.progress = progress or (lambda _left, _text: None)
+        self.judge = Judge(network.module, sample)
+        self.ranking = Judge(network.module, sample.first(RANK))
+        self.costs = costs(network)
+        self.total = float(sum(one.flops for one in self.costs))
+        modules = dict(network.module.named_modules())
+        self.layers = [one.layer for one in self.costs if can_fit(modules[one.layer])]
+        self.before = {name: rows_of(modules[name]) for name in self.layers}
+        self.gathering = Gathering(network.module, sample.first(FIT), self.layers, options.seed)
+        self.quick = Gathering(network.module, sample.first(RANK), self.layers, options.seed, share=0.3)
+        self.curvature = curvature(copy.deepcopy(network.module), sample.first(RANK), self.layers, options.seed)
+        self.refused: dict[str, str] = {}
+        self.draft = _Draft(copy.deepcopy(network.module))
+        self.draft.ensembles = self._ensembles(self.draft.bypassed)
+        self.parts = self._parts() if options.blocks else {}
+        self.moments: dict[str, Moments] = {}
+        self._stale: dict[tuple[str, ...], float] = {}
+        self._banned: set[tuple[str, ...]] = set()
+        self._last: list[Taken] = []
+
+    def stages(self) -> list[Stage]:
+        """Take bites; gives where it stood after each, the last of them within the budget.
+
+        Where the budget is a share of FLOPs the last one is the first that keeps to it, or the furthest that it got.
+        """
+        self._settle()
+        stages = [self._stage()]
+        bite = BITE
+        while (want := self._wanted(bite)) > 0:
+            kept, moments = self.draft.copied(), self.moments
+            if not self._bite(want):
+                break
+            self._settle()
+            stage = self._stage()
+            if self._within(stage):
+                stages.append(stage)
+                self.progress(stage.flops / self._start, self._told(stage))
+                bite = min(bite * GROWTH, LARGEST)
+                continue
+            self.draft, self.moments = kept, moments
+            parts = {one.bypassed for one in self._last if one.bypassed}
+            self._banned |= parts
+            bite = bite if parts else bite / 2
+            if bite < SMALLEST:
+                break
+        return stages
+
+    @property
+    def _start(self) -> float:
+        return self.options.start or self.total
+
+    def _wanted(self, bite: float) -> float:
+        """FLOPs to take next."""
+        if self.options.keep is None:
+            return bite * self.total
+        return min(bite * self.total, self._flops() - self.options.keep * self._start)
+
+    def _within(self, stage: Stage) -> bool:
+        if self.options.max_drop is None:
+            return True
+        return stage.worth.share >= self.judge.base.share - self.options.max_drop / 100 - 1e-12
+
+    def _told(self, stage: Stage) -> str:
+        drop = 100 * (self.judge.base.share - stage.worth.share)
+        return f"{stage.flops / self._start:.1%} of the FLOPs, {-drop:+.1f} points of {self.judge.counts}"
+
+    def _stage(self) -> Stage:
+        return Stage(tuple(self.draft.taken), self._flops(), self.judge.worth(self.draft.module))
+
+    def _flops(self, draft: _Draft | None = None) -> float:
+        draft = draft or self.draft
+        costs = [one for one in self.costs if not inside(one.layer, draft.bypassed)]
+        return flops_without(costs, draft.ensembles, draft.gone)
+
+    def _settle(self) -> None:
+        """Fit all layers to the original's answers, given what the draft now hands them."""
+        self.moments = {}
+        self._refit(self.draft, self.gathering, self.moments.__setitem__)
+
+    def _refit(
+        self, draft: _Draft, gathering: Gathering, told: Callable[[str, Moments], None] | None = None
+    ) -> None:
+        here = {name: rows for name, rows in self.before.items() if not inside(name, draft.bypassed)}
+        gone = {name: columns_gone(draft.ensembles, draft.gone, name) for name in here}
+        refit(draft.module, here, gathering, gone, told=told)
+
+    def _bite(self, want: float) -> bool:
+        """Take what costs least for what it saves, measured, until so many FLOPs are gone."""
+        self._last = []
+        self._now = self.ranking.worth(self.draft.module).divergence
+        fresh: list[_Candidate] = []
+        waiting = self._candidates(want / PARTS)
+        saved = 0.0
+        chosen: list[_Candidate] = []
+        while saved < want and (waiting or fresh):
+            best = min(fresh, key=lambda one: one.ratio, default=None)
+            # What was measured before, or estimated, is measured anew only where it could still be the best.
+            if waiting and (best is None or waiting[0].ratio <= best.ratio):
+                fresh.append(self._measured(waiting.pop(0)))
+                continue
+            assert best is not None
+            fresh.remove(best)
+            if best.taken.bypassed and chosen:
+                break
+            chosen.append(best)
+            saved += best.saves
+            if best.taken.bypassed:
+                break
+        for one in chosen:
+            self._take(one)
+        return bool(chosen)
+
+    def _take(self, one: _Candidate) -> None:
+        draft = self.draft
+        draft.taken.append(one.taken)
+        self._last.append(one.taken)
+        if one.taken.bypassed:
+            self._bypassed(draft, one.taken.bypassed)
+            return
+        draft.gone[one.taken.layer] = draft.gone.get(one.taken.layer, frozenset()) | set(one.taken.units)
+
+    def _bypassed(self, draft: _Draft, names: tuple[str, ...]) -> None:
+        bypass(draft.module, names)
+        draft.bypassed = (*draft.bypassed, *names)
+        draft.ensembles = self._ensembles(draft.bypassed)
+        known = {one.layer for one in draft.ensembles}
+        draft.gone = {layer: units for layer, units in draft.gone.items() if layer in known}
+
+    def _ensembles(self, bypassed: tuple[str, ...]) -> tuple[Ensemble, ...]:
+        module = copy.deepcopy(self.exact.module)
+        bypass(module, bypassed)
+        network = Network(module, self.network.preprocessing, self.network.classes)
+        found, refused = find_ensembles(network, network.example())
+        good = []
+        for one in found:
+            # What belongs together is looked up anew without a part; what is as it was need not be tried anew.
+            complaint = "" if one in self.draft.ensembles else complaint_about(network, one, self.inputs)
+            if complaint:
+                refused[one.layer] = complaint
+            else:
+                good.append(one)
+        self.refused = {**refused, **self.refused}
+        return tuple(good)
+
+    def _parts(self) -> dict[str, tuple[str, ...]]:
+        found = {}
+        try:
+            parts = bypasses(self.network)
+        except BadModel:
+            return {}
+        for name, modules in parts.items():
+            after = copy.deepcopy(self.exact.module)
+            bypass(after, modules)
+            complaint = bypass_complaint(self.exact.module, after, modules, self.inputs)
+            if complaint:
+                self.refused[name] = complaint
+            else:
+                found[name] = modules
+        return found
+
+    def _candidates(self, want: float) -> list[_Candidate]:
+        """What could go, those first that seemed cheapest when last measured; what never was comes first of all."""
+        found = [one for ensemble in self.draft.ensembles if (one := self._fewer(ensemble, want)) is not None]
+        now = self._flops()
+        for modules in self.parts.values():
+            if modules[0] in self.draft.bypassed or modules in self._banned:
+                continue
+            draft = _Draft(nn.Identity(), [], (*self.draft.bypassed, *modules), self.draft.gone, self.draft.ensembles)
+            found.append(_Candidate(Taken("", (), modules, ""), now - self._flops(draft)))
+        found = [replace(one, ratio=self._stale.get(_key(one), -math.inf)) for one in found if one.saves > 0]
+        return sorted(found, key=lambda one: one.ratio)
+
+    def _fewer(self, ensemble: Ensemble, want: float) -> _Candidate | None:
+        """Units of an ensemble that save about so many FLOPs, the ones least missed once others make up for them."""
+        gone = self.draft.of(ensemble)
+        left = [unit for unit in range(ensemble.width) if unit not in gone]
+        least = max(2, math.ceil(LEAST * ensemble.width))
+        now = self._flops()
+        each = now - self._flops_with(ensemble, [left[0]])
+        if each <= 0 or any(not self._knows(reader) for reader in ensemble.readers):
+            return None
+        count = rounded(len(left), max(1, round(want / each)), self.options.round_to)
+        if count < 1 or len(left) - count < least:
+            return None
+        losing = [self._losing(ensemble, reader, left) for reader in ensemble.readers]
+        order, estimates = elimination(losing, count)
+        units = tuple(sorted(left[at] for at in order))
+        why = f"estimated {estimates[-1] / 2:.2g} nats once {len(ensemble.readers)} readers make up for it"
+        return _Candidate(Taken(ensemble.layer, units, (), why), now - self._flops_with(ensemble, units))
+
+    def _knows(self, reader: str) -> bool:
+        return reader in self.moments and reader in self.curvature
+
+    def _flops_with(self, ensemble: Ensemble, units: Sequence[int]) -> float:
+        gone = {**self.draft.gone, ensemble.layer: self.draft.of(ensemble) | set(units)}
+        return self._flops(replace(self.draft, gone=gone))
+
+    def _losing(self, ensemble: Ensemble, reader: str, left: Sequence[int]) -> Losing:
+        own = self.draft.module.get_submodule(reader)
+        return Losing(
+            self.moments[reader],
+            rows_of(own),
+            self.curvature[reader],
+            tuple(tuple(columns_of(own, ensemble.readers[reader][unit])) for unit in left),
+            tuple(columns_of(own, columns_gone(self.draft.ensembles, self.draft.gone, reader))),
+        )
+
+    def _measured(self, one: _Candidate) -> _Candidate:
+        """What it really costs: the readers made up for it, the network run."""
+        draft = self.draft.copied()
+        if one.taken.bypassed:
+            self._bypassed(draft, one.taken.bypassed)
+            self._refit(draft, self.quick)
+        else:
+            ensemble = next(some for some in draft.ensembles if some.layer == one.taken.layer)
+            draft.gone[ensemble.layer] = draft.of(ensemble) | set(one.taken.units)
+            for reader in ensemble.readers:
+                own = draft.module.get_submodule(reader)
+                gone = columns_of(own, columns_gone(draft.ensembles, draft.gone, reader))
+                set_rows(own, fitted(self.moments[reader], self.before[reader], gone))
+        loss = self.ranking.worth(draft.module).divergence - self._now
+        # Below what float32 and some hundred images tell apart all losses are alike, and what saves most goes first.
+        ratio = max(loss, 1e-6) * self.total / one.saves
+        self._stale[_key(one)] = ratio
+        why = f"measured {loss:+.4f} nats on {len(self.ranking.sample)} images, saves {one.saves / self.total:.2%} of FLOPs"
+        return replace(one, ratio=ratio, taken=replace(one.taken, why="; ".join(filter(None, [why, one.taken.why]))))
+
+
+def _key(one: _Candidate) -> tuple[str, ...]:
+    return one.taken.bypassed or (one.taken.layer,)
+
+
+def rounded(left: int, count: int, to: int) -> int:
+    """How many units to take so that what stays is a multiple of ``to``; what is fewer than ``to`` stays."""
+    if to == 1:
+        return count
+    stays = max((left - count) // to * to, to)
+    return left - stays
+
+
+def inside(name: str, modules: Sequence[str]) -> bool:
+    """Whether a module is one of some, or in one of them."""
+    return any(name == one or name.startswith(f"{one}.") for one in modules)
