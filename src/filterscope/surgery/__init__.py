@@ -1,6 +1,7 @@
 """Surgery: cut out what a network does not need, and prove that nothing was lost."""
 
-from filterscope.surgery.apply import Outcome, Trimmed, apply, trim
+from filterscope.surgery.apply import Outcome, Trimmed, apply
+from filterscope.surgery.levels import trim
 from filterscope.surgery.plan import Plan, Step, plan
 
 __all__ = ["Outcome", "Plan", "Step", "Trimmed", "apply", "plan", "trim"]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from filterscope.surgery.graph import MAKERS, Coupling, Graph, Untraced, width_o
 from filterscope.surgery.masking import mask
 from filterscope.surgery.oracle import BROKEN, TOLERANCE, Oracle
 from filterscope.surgery.plan import (
+    BUDGETED,
+    BYPASS,
     COMPOSE,
     EXPECTED,
     FOLD_CONSTANTS,
@@ -41,6 +43,9 @@ from filterscope.surgery.seen import Images, Seen, pixels_of, see
 
 NO_UNIT = -1
 """Stands for the layer as a whole among what was tried."""
+
+COMPARED = 2
+"""Images on which the cuts of a budgeted plan are compared, beside random ones."""
 
 Status = Literal["done", "masked", "refused", "undone"]
 
@@ -90,14 +95,24 @@ class Trimmed:
     def removed(self) -> dict[str, tuple[int, ...]]:
         """The units that went by a step of their own, layer by layer; numbered as in the original."""
         found: dict[str, tuple[int, ...]] = {}
-        for one in self.having("done"):
+        for one in (one for one in self.having("done") if one.step.units):
             found[one.step.layer] = tuple(sorted({*found.get(one.step.layer, ()), *one.step.units}))
         return found
 
     @property
     def is_proven(self) -> bool:
         """Whether the answers are proven to be the same for all images, and not only seen to be in some."""
-        return not any(one.step.kind in SEEN_ONLY for one in self.having("done"))
+        return not self.is_lossy and not any(one.step.kind in SEEN_ONLY for one in self.having("done"))
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether steps were done that change the answers, within a budget."""
+        return any(one.step.kind in BUDGETED for one in self.having("done"))
+
+    @property
+    def bypassed(self) -> tuple[str, ...]:
+        """The parts that were left out as a whole, in order."""
+        return tuple(one.step.layer for one in self.having("done") if one.step.kind == BYPASS)
 
     @property
     def masked(self) -> dict[str, tuple[int, ...]]:
@@ -110,7 +125,9 @@ class Trimmed:
     def __str__(self) -> str:
         before, after = self.parameters
         lines = [f"{before:,} parameters before, {after:,} after; the answers differ by {self.difference:.1e}"]
-        if not self.is_proven:
+        if self.is_lossy:
+            lines.append("not lossless: units or parts went that the answers needed, within a budget")
+        elif not self.is_proven:
             lines.append("not proven: units went that only never fired in the images; others may make them fire")
         for one in self.outcomes:
             units = ", ".join(map(str, one.step.units)) or one.step.other
@@ -120,16 +137,18 @@ class Trimmed:
         return "\n".join(lines)
 
 
-def apply(network: Network, plan: Plan, images: Tensor | None = None, *, tolerance: float = TOLERANCE) -> Trimmed:
+def apply(network: Network, plan: Plan, images: Images | None = None, *, tolerance: float = TOLERANCE) -> Trimmed:
     """Do what a plan says, on a copy in float64.
 
-    A step that cannot be proven is refused, one that changes the answer is undone, and the rest goes on.
+    A step that cannot be proven is refused, one that changes the answer is undone, and the rest goes on. Steps of the
+    budgeted level may change the answer; they are undone where the cut network is not the one with the channels held.
 
     Args:
         network: the network that the plan is for; it is left as it is.
         plan: what to do.
         images: real images as the network takes them, (image, channel, height, width), to compare the answers on as
-            well as on random ones.
+            well as on random ones; or what :func:`filterscope.open_images` takes: steps that were fitted to images
+            need those.
         tolerance: by how much answers may differ in float64, as a share of the largest. Weights that equal each other
             only to the steps of float32 pass with 1e-6 and not with less.
     Raises:
@@ -141,10 +160,27 @@ def apply(network: Network, plan: Plan, images: Tensor | None = None, *, toleran
             f"the plan is for another network ({plan.digest[:12]}, not {network.digest[:12]}); "
             "make one for this one with filterscope.plan"
         )
-    table = Table(network, images, tolerance)
-    for _, some in groupby(plan.steps, key=lambda step: step.round):
-        table.do(list(some))
+    some = pixels_of(network, images)
+    if some is not None and any(step.kind in BUDGETED for step in plan.steps):
+        # Such a step is compared with channels held at zero, which a few images tell as well as thousands.
+        some = some[:COMPARED]
+    table = Table(network, some, tolerance)
+    replay(table, plan.steps, images)
     return table.result(plan.steps)
+
+
+def replay(table: "Table", asked: Sequence[Step], images: Any = None) -> None:
+    """Do steps one round after the other."""
+    # Here, since budgeted steps are done on a table as well.
+    from filterscope.surgery.lossy import Lossy
+
+    lossy = Lossy(table, images)
+    for (_, budgeted), some in groupby(asked, key=lambda step: (step.round, step.kind in BUDGETED)):
+        if budgeted:
+            for step in some:
+                lossy.do(step)
+        else:
+            table.do(list(some))
 
 
 def trim(

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-
 from torch import Tensor, nn
 
 from filterscope.model import Network
@@ -18,17 +17,16 @@ Channels = Mapping[int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The units of one layer, or of several that put them into the same channels.
+    """Units that go each with what belongs to it: of one layer, or of several that put them into the same channels.
 
     Attributes:
-        layer: the first that makes them; its units are theirs.
-        width: how many there are.
+        layer: the first that makes them; ``units`` are counted as its own.
         makers: all layers that make them, and ``carriers`` what they go through, with their channels.
         readers: the layers that read them, with their channels.
     """
 
     layer: str
-    width: int
+    units: tuple[int, ...]
     makers: Mapping[str, Channels]
     carriers: Mapping[str, Channels]
     readers: Mapping[str, Channels]
@@ -47,21 +45,39 @@ def find_ensembles(network: Network, example: Tensor) -> tuple[list[Ensemble], d
         return [], {"": str(no)}
     found: list[Ensemble] = []
     refused: dict[str, str] = {}
+    taken: dict[str, set[int]] = {}
     for name, own in graph.modules.items():
-        if not isinstance(own, MAKERS) or is_depthwise(own) or any(name in one.makers for one in found):
+        if not isinstance(own, MAKERS) or is_depthwise(own):
             continue
+        units = [unit for unit in range(width_of(own, "makes")) if unit not in taken.get(name, set())]
         try:
-            found.append(_ensemble(graph, name, width_of(own, "makes")))
+            one = _ensemble(graph, name, _free(graph, name, units)) if units else None
         except Refused as no:
             refused[name] = str(no)
+            continue
+        if one is not None:
+            found.append(one)
+            for maker, channels in one.makers.items():
+                taken.setdefault(maker, set()).update(channel for some in channels.values() for channel in some)
     return found, refused
 
 
-def _ensemble(graph: Graph, name: str, width: int) -> Ensemble:
-    if width < 2:
+def _free(graph: Graph, name: str, units: Sequence[int]) -> list[int]:
+    """Those units that nothing holds in their place."""
+    if name not in graph.channels.makes:
+        raise Refused("it does not run")
+    locks = {unit: graph.channels.locked(root) for unit in units if (root := graph.root_of(name, unit)) is not None}
+    free = [unit for unit in units if unit in locks and not locks[unit]]
+    if not free:
+        raise Refused(next((why for why in locks.values() if why), "what belongs to it is not known"))
+    return free
+
+
+def _ensemble(graph: Graph, name: str, units: Sequence[int]) -> Ensemble:
+    if len(units) < 2:
         raise Refused("it has one unit")
     # Never all at once: a coupling that leaves nothing is refused.
-    parts = [graph.coupling(name, range(width - 1)), graph.coupling(name, [width - 1])]
+    parts = [graph.coupled(name, units[:-1]), graph.coupled(name, units[-1:])]
     made, carried, read = (_channels(parts, role) for role in ("makes", "carries", "reads"))
     for one in (*made, *read):
         own = graph.modules[one]
@@ -69,18 +85,19 @@ def _ensemble(graph: Graph, name: str, width: int) -> Ensemble:
             raise Refused(f"{one} is {'transposed' if isinstance(own, nn.ConvTranspose2d) else 'grouped'}")
     if not read:
         raise Refused("no convolution or linear layer is known to read it")
-    if any(len({len(some) for some in channels.values()}) > 1 for channels in read.values()):
-        raise Refused("its units have different numbers of channels where they are read")
-    return Ensemble(name, width, made, carried, read)
+    for one, channels in read.items():
+        if set(channels) != set(units) or len({len(some) for some in channels.values()}) > 1:
+            raise Refused(f"its units have different numbers of channels in {one}")
+    return Ensemble(name, tuple(units), made, carried, read)
 
 
 def _channels(parts: Sequence[Coupling], role: Role) -> dict[str, Channels]:
     found: dict[str, dict[int, tuple[int, ...]]] = {}
     for part in parts:
         for one in part.having(role):
-            for unit in part.units:
-                if one.of(unit):
-                    found.setdefault(one.name, {})[unit] = one.of(unit)
+            for channel, unit in zip(one.channels, one.units, strict=True):
+                own = found.setdefault(one.name, {})
+                own[unit] = (*own.get(unit, ()), channel)
     return dict(found)
 
 
@@ -92,7 +109,7 @@ def complaint_about(network: Network, one: Ensemble, inputs: Sequence[Tensor]) -
         one: the ensemble.
         inputs: images in float64.
     """
-    units = list(range(0, one.width - 1, 3))
+    units = one.units[:-1:3]
     module = copied(network.module)
     try:
         graph = Graph(module, network.example())
@@ -153,5 +170,3 @@ def columns_gone(ensembles: Sequence[Ensemble], gone: Gone, reader: str) -> tupl
             for channel in one.readers.get(reader, {}).get(unit, ())
         )
     )
-
-

@@ -75,7 +75,16 @@ class Losing:
     gone: tuple[int, ...] = ()
 
 
-def elimination(readers: Sequence[Losing], count: int, ridge: float = RIDGE) -> tuple[list[int], list[float]]:
+@dataclass(frozen=True)
+class Lost:
+    """A bundle that was taken away: what it cost, and the share of what it told that the others tell as well."""
+
+    bundle: int
+    cost: float
+    told: float
+
+
+def elimination(readers: Sequence[Losing], count: int, ridge: float = RIDGE) -> list[Lost]:
     """Take away bundles of units, one after the other, always the one whose loss costs least once it is made up for.
 
     The cost of losing columns q of a layer with weights W, all others free to make up for it, is
@@ -86,23 +95,22 @@ def elimination(readers: Sequence[Losing], count: int, ridge: float = RIDGE) -> 
         readers: the layers that read the units.
         count: how many bundles, at most all but one.
     Returns:
-        Which bundles, in order; and the cost of each so far, added up.
+        Which bundles, in order, and what each of them cost.
     Source: structured optimal brain surgeon: Hassibi, Stork (1992), NeurIPS 5; Kurtic, Frantar, Alistarh (2023),
         arXiv:2302.04089
     """
     work = [_Work(one, ridge) for one in readers]
     left = list(range(len(readers[0].columns)))
-    order: list[int] = []
-    costs: list[float] = []
+    order: list[Lost] = []
     for _ in range(min(count, len(left) - 1)):
         cost = sum(one.costs(left) for one in work)
         assert isinstance(cost, Tensor)
         best = int(cost.argmin())
+        alone = sum(one.alone(left[best]) for one in work)
         for one in work:
             one.take(left[best])
-        order.append(left.pop(best))
-        costs.append(float(cost[best]) + (costs[-1] if costs else 0.0))
-    return order, costs
+        order.append(Lost(left.pop(best), float(cost[best]), 1 - float(cost[best]) / alone if alone > 0 else 1.0))
+    return order
 
 
 class _Work:
@@ -115,7 +123,7 @@ class _Work:
         inside = reader.moments.inputs[[*here, width - 1]][:, [*here, width - 1]].clone()
         damp = ridge * float(inside.diagonal()[:-1].mean()) + 1e-12 * float(inside.diagonal().max())
         inside.diagonal()[:-1].add_(damp)
-        self.inverse = torch.linalg.inv(inside)
+        self.inside, self.inverse = inside, torch.linalg.inv(inside)
         self.weights = reader.weights[:, [*here, width - 1]].clone()
         self.curvature = reader.curvature
         self.columns = torch.tensor([[place[column] for column in bundle] for bundle in reader.columns])
@@ -125,7 +133,14 @@ class _Work:
         blocks = torch.linalg.inv(self.inverse[columns[:, :, None], columns[:, None, :]])
         own = self.weights[:, columns].transpose(0, 1)
         curved = own.transpose(1, 2) @ (self.curvature @ own)
-        return (blocks * curved).sum((1, 2))
+        cost: Tensor = (blocks * curved).sum((1, 2))
+        return cost
+
+    def alone(self, bundle: int) -> float:
+        """What a bundle would cost if nothing made up for it."""
+        columns = self.columns[bundle]
+        own = self.weights[:, columns]
+        return float((self.inside[columns][:, columns] * (own.T @ self.curvature @ own)).sum())
 
     def take(self, bundle: int) -> None:
         columns = self.columns[bundle]

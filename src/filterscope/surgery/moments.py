@@ -60,7 +60,14 @@ class Gathering:
         for number, (_, pixels) in enumerate(self.sample):
             wanted = self._wanted_of(number, pixels)
 
-            def gather(name: str, own: nn.Module, given: Tensor, output: Tensor, number: int = number) -> None:
+            def gather(
+                name: str,
+                own: nn.Module,
+                given: Tensor,
+                output: Tensor,
+                number: int = number,
+                wanted: Mapping[str, Tensor] = wanted,
+            ) -> None:
                 places = self._places(name, own, output, number)
                 seen = patches(own, given, output, places)
                 seen = torch.cat([seen, seen.new_ones(len(seen), 1)], 1)
@@ -75,7 +82,10 @@ class Gathering:
 
             with torch.no_grad():
                 run_with(module, names, gather, pixels)
-        return {name: Moments(*(one / rows for one in parts), rows) for name, (*parts, rows) in sums.items()}
+        return {
+            name: Moments(inputs / rows, cross / rows, outputs / rows, rows)
+            for name, (inputs, cross, outputs, rows) in sums.items()
+        }
 
     def _wanted_of(self, number: int, pixels: Tensor) -> Mapping[str, Tensor]:
         if all((name, number) in self._wanted for name in self.layers):

@@ -17,7 +17,14 @@ REMOVE_UNREAD, REMOVE_DEAD = "remove unread", "remove dead"
 FOLD_CONSTANTS, MERGE = "fold constants", "merge"
 COMPOSE = "compose"
 REMOVE_SILENT = "remove never fired"
-KINDS = (REMOVE_UNREAD, REMOVE_DEAD, FOLD_CONSTANTS, MERGE, COMPOSE, REMOVE_SILENT)
+BYPASS, FOLD, REMOVE, REFIT, RECALIBRATE = "bypass", "fold", "remove", "refit", "recalibrate"
+BUDGETED = (BYPASS, FOLD, REMOVE, REFIT, RECALIBRATE)
+"""Kinds that lose something, in the order in which a plan does them; see `filterscope.surgery.lossy`."""
+
+OF_PARTS = (BYPASS, REFIT, RECALIBRATE)
+"""Those of them that are of a whole part, or of the whole network: they have no units."""
+
+KINDS = (REMOVE_UNREAD, REMOVE_DEAD, FOLD_CONSTANTS, MERGE, COMPOSE, REMOVE_SILENT, *BUDGETED)
 """In the order in which a plan does them: what nobody reads need not be folded."""
 
 SEEN_ONLY = (REMOVE_SILENT,)
@@ -37,6 +44,11 @@ EXPECTED = {
     COMPOSE: "nothing: one layer does what two did",
     REMOVE_SILENT: "nothing in the images that were seen; not proven: an image that would make it fire is answered "
     "otherwise, so watch the answers to images unlike those",
+    BYPASS: "what comes after it is given what it was given; a refit makes up for what it can",
+    FOLD: "little: the units that stay tell nearly all that its readers were told; a refit gives it back",
+    REMOVE: "some: the units that stay tell a part of what its readers were told; a refit gives that back",
+    REFIT: "less loss: every layer's weights are those that come nearest to what it answered before",
+    RECALIBRATE: "batch norms know the means and variances of what they are given now",
 }
 
 
@@ -61,6 +73,7 @@ class Step:
         scales: of a merge, the unit as a multiple of the one that stays.
         other: of layers that are composed, the second one; it is done by ``layer``, which does both.
         round: steps of one round rest on one look at the network, and are done together.
+        images: of what rests on images, their digest; and ``seed``, by which the half of them that chooses was drawn.
     """
 
     kind: str
@@ -72,6 +85,8 @@ class Step:
     scales: tuple[float, ...] = ()
     other: str = ""
     round: int = 1
+    images: str = ""
+    seed: int = 0
 
     def __post_init__(self) -> None:
         merged = len(self.units) if self.kind == MERGE else 0
@@ -80,6 +95,10 @@ class Step:
         if self.kind in WHOLE:
             if self.units or self.into or self.scales or len(self.why) != 1 or not self.other:
                 raise BadPlan(f"the step {self.kind!r} of {self.layer} needs another layer, a reason, and no units")
+            return
+        if self.kind in OF_PARTS:
+            if self.all_units or len(self.why) != 1:
+                raise BadPlan(f"the step {self.kind!r} of {self.layer or 'all layers'} needs one reason, and no units")
             return
         if not self.units or len(set(self.units)) != len(self.units) or len(self.why) != len(self.units):
             raise BadPlan(f"the step {self.kind!r} of {self.layer} needs units, each once, and a reason for each")

@@ -1,7 +1,7 @@
 """The images that a cut is chosen on, as batches that can be read again and again."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from filterscope.errors import BadImages
 from filterscope.findings.reading import Reading, batch_for
 from filterscope.findings.scoring import NONE, class_numbers
 from filterscope.images import ImageSource, open_images
+from filterscope.images.digest import digest_of
+from filterscope.images.subset import Subset
 from filterscope.model import Network
 from filterscope.surgery.halves import halves
 
@@ -30,6 +32,7 @@ class Sample:
         source: where they come from, and ``ids``, which of them.
         labels: (image), the number of each one's class; -1: none.
         batch_size: images at a time.
+        digest: of all the images that these were drawn from.
     """
 
     network: Network
@@ -38,6 +41,7 @@ class Sample:
     ids: NDArray[np.int64]
     labels: NDArray[np.int64]
     batch_size: int
+    digest: str = ""
     _reading: Reading | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -48,11 +52,19 @@ class Sample:
         """Whether any image has a class that the network knows."""
         return bool((self.labels != NONE).any())
 
+    @property
+    def given(self) -> Tensor | ImageSource:
+        """The images as others take them."""
+        if self.pixels is not None:
+            return self.pixels
+        assert self.source is not None
+        return Subset(self.source, tuple(int(one) for one in self.ids))
+
     def first(self, count: int) -> "Sample":
         """At most so many of the images, spread over all of them."""
         chosen = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64))
         pixels = None if self.pixels is None else self.pixels[torch.from_numpy(chosen)]
-        return Sample(self.network, pixels, self.source, self.ids[chosen], self.labels[chosen], self.batch_size)
+        return replace(self, pixels=pixels, ids=self.ids[chosen], labels=self.labels[chosen], _reading=None)
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Give (places in this sample, pixels); what cannot be read is left out."""
@@ -82,11 +94,13 @@ def choosing(network: Network, images: Any, seed: int = 0) -> Sample:
     if isinstance(images, Tensor):
         numbers, _ = halves(len(images), seed)
         pixels = images[torch.from_numpy(numbers)].to(network.device, network.dtype)
-        return Sample(network, pixels, None, numbers, np.full(len(numbers), NONE, np.int64), batch_for(network))
+        content = images.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        none = np.full(len(numbers), NONE, np.int64)
+        return Sample(network, pixels, None, numbers, none, batch_for(network), digest_of([content]))
     source = images if isinstance(images, ImageSource) else open_images(images, classes=network.classes or None)
     classes = class_numbers(source, network.classes)
     numbers, _ = halves(classes, seed)
-    return _read(Sample(network, None, source, numbers, classes[numbers], batch_for(network)))
+    return _read(Sample(network, None, source, numbers, classes[numbers], batch_for(network), source.digest))
 
 
 def _read(sample: Sample) -> Sample:
@@ -99,6 +113,4 @@ def _read(sample: Sample) -> Sample:
         raise BadImages("there is no image that can be read; give some with --images DIR")
     found = np.concatenate([here for here, _ in parts])
     pixels = torch.cat([one for _, one in parts])
-    return Sample(
-        sample.network, pixels, sample.source, sample.ids[found], sample.labels[found], sample.batch_size
-    )
+    return replace(sample, pixels=pixels, ids=sample.ids[found], labels=sample.labels[found], _reading=None)

@@ -1,11 +1,10 @@
-"""The search for the smallest network within a budget: filters and layers in one, by measured loss for what they save."""
+"""The search for the smallest network within a budget: filters and layers in one, by what they cost and save."""
 
 import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor, nn
 
 from filterscope.errors import BadModel
@@ -67,13 +66,15 @@ class Options:
 class Taken:
     """A bite that was taken: what went, why, and what was left then.
 
-    ``units`` are those of one ensemble, ``layer`` its first maker; or ``bypassed`` are the modules that went.
+    ``units`` are those of one ensemble, ``layer`` its first maker, ``told`` the share of what each tells its readers
+    that the units that stay tell as well; or ``bypassed`` are the modules that went.
     """
 
     layer: str
     units: tuple[int, ...]
     bypassed: tuple[str, ...]
     why: str
+    told: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -214,9 +215,7 @@ class Search:
         self.moments = {}
         self._refit(self.draft, self.gathering, self.moments.__setitem__)
 
-    def _refit(
-        self, draft: _Draft, gathering: Gathering, told: Callable[[str, Moments], None] | None = None
-    ) -> None:
+    def _refit(self, draft: _Draft, gathering: Gathering, told: Callable[[str, Moments], None] | None = None) -> None:
         here = {name: rows for name, rows in self.before.items() if not inside(name, draft.bypassed)}
         gone = {name: columns_gone(draft.ensembles, draft.gone, name) for name in here}
         refit(draft.module, here, gathering, gone, told=told)
@@ -310,8 +309,8 @@ class Search:
     def _fewer(self, ensemble: Ensemble, want: float) -> _Candidate | None:
         """Units of an ensemble that save about so many FLOPs, the ones least missed once others make up for them."""
         gone = self.draft.of(ensemble)
-        left = [unit for unit in range(ensemble.width) if unit not in gone]
-        least = max(2, math.ceil(LEAST * ensemble.width))
+        left = [unit for unit in ensemble.units if unit not in gone]
+        least = max(2, math.ceil(LEAST * len(ensemble.units)))
         now = self._flops()
         each = now - self._flops_with(ensemble, [left[0]])
         if each <= 0 or any(not self._knows(reader) for reader in ensemble.readers):
@@ -320,10 +319,10 @@ class Search:
         if count < 1 or len(left) - count < least:
             return None
         losing = [self._losing(ensemble, reader, left) for reader in ensemble.readers]
-        order, estimates = elimination(losing, count)
-        units = tuple(sorted(left[at] for at in order))
-        why = f"estimated {estimates[-1] / 2:.2g} nats once {len(ensemble.readers)} readers make up for it"
-        return _Candidate(Taken(ensemble.layer, units, (), why), now - self._flops_with(ensemble, units))
+        lost = elimination(losing, count)
+        units = tuple(left[one.bundle] for one in lost)
+        told = tuple(one.told for one in lost)
+        return _Candidate(Taken(ensemble.layer, units, (), "", told), now - self._flops_with(ensemble, units))
 
     def _knows(self, reader: str) -> bool:
         return reader in self.moments and reader in self.curvature
@@ -359,8 +358,10 @@ class Search:
         # Below what float32 and some hundred images tell apart all losses are alike, and what saves most goes first.
         ratio = max(loss, 1e-6) * self.total / one.saves
         self._stale[_key(one)] = ratio
-        why = f"measured {loss:+.4f} nats on {len(self.ranking.sample)} images, saves {one.saves / self.total:.2%} of FLOPs"
-        return replace(one, ratio=ratio, taken=replace(one.taken, why="; ".join(filter(None, [why, one.taken.why]))))
+        together = f" with {len(one.taken.units) - 1} others" if len(one.taken.units) > 1 else ""
+        saved = f"saves {one.saves / self.total:.2%} of the FLOPs{together}"
+        why = f"{saved}, the answers move by {loss:+.4f} nats on {len(self.ranking.sample)} images"
+        return replace(one, ratio=ratio, taken=replace(one.taken, why=why))
 
 
 def _key(one: _Candidate) -> tuple[str, ...]:

@@ -1,0 +1,167 @@
+"""Which level a network is trimmed at: without any loss, or down to a budget."""
+
+from dataclasses import replace
+
+from filterscope.errors import BadImages, BadPlan
+from filterscope.model import Network
+from filterscope.surgery.apply import COMPARED, Table, Trimmed, replay
+from filterscope.surgery.apply import trim as without_loss
+from filterscope.surgery.cost import flops
+from filterscope.surgery.judge import Judge, Worth
+from filterscope.surgery.lossy import Lossy, step_of_part
+from filterscope.surgery.oracle import TOLERANCE
+from filterscope.surgery.plan import BYPASS, EXPECTED, FOLD, RECALIBRATE, REFIT, REMOVE, Level, Step
+from filterscope.surgery.recalibration import norms_of
+from filterscope.surgery.sample import Sample, choosing
+from filterscope.surgery.search import Options, Progress, Search, Stage, inside
+from filterscope.surgery.seen import Images
+
+TOLD_BY_OTHERS = 0.9
+"""Share of what readers were told by a unit from which on it counts as folded into the others, not as removed."""
+
+
+def trim(
+    network: Network,
+    images: Images | None = None,
+    *,
+    level: Level = "lossless",
+    max_drop: float | None = None,
+    keep: float | None = None,
+    blocks: bool = True,
+    round_to: int = 1,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+    rounds: int = 10,
+    progress: Progress | None = None,
+) -> Trimmed:
+    """Make a smaller network: without any loss, or, where a budget is given, the smallest one that keeps to it.
+
+    Without a budget the plan of the level is made and applied, again and again until nothing more is found in what is
+    left. With one that comes first. Then filters and, unless ``blocks`` is false, whole parts are taken away,
+    always those that cost least for the FLOPs that they save, measured on one half of the images; the other half is
+    never looked at. Every layer is then fitted, by least squares, to what it answered before.
+
+    Args:
+        network: left as it is.
+        images: a tensor as the network takes it, (image, channel, height, width), or what
+            :func:`filterscope.open_images` takes. Answers are compared on some of them as well as on random ones; a
+            budget needs them.
+        level: "lossless": what is proven of all images. "observed": then also units that never fired in the images (with
+            a budget: in the half that chooses), which is no proof.
+        max_drop: points of accuracy that may be lost on the half that chooses; where images have no labels, points of
+            agreement with the original.
+        keep: the share of FLOPs to come down to.
+        blocks: whether whole parts (blocks, convolutions) may be left out.
+        round_to: of every layer that loses units a multiple of so many stays.
+        seed: of the halves, and of the places in images that are looked at.
+        tolerance: see :func:`apply`.
+        rounds: at most so many lossless ones.
+        progress: called after every bite, with the share of the FLOPs that is left and a line of text.
+    Raises:
+        BadPlan: if both budgets are given, or one that is none.
+        BadImages: if there is a budget and there are no images.
+        BadModel: if the network cannot be copied, does not run in float64, or gives no class scores to a budget.
+    """
+    checked(max_drop, keep, round_to)
+    if max_drop is None and keep is None:
+        return without_loss(network, images, level=level, tolerance=tolerance, rounds=rounds)
+    if images is None:
+        raise BadImages("a budget is measured on images; give some with --images DIR, or images=")
+    first = without_loss(network, some, tolerance=tolerance, rounds=rounds)
+    sample = choosing(network, images, seed)
+    options = Options(max_drop, keep, blocks, round_to, seed, float(flops(network)))
+    table = Table(network, some, tolerance)
+    replay(table, first.plan.steps)
+    search = Search(first.network, sample, table.network, table.oracle.inputs, options, progress)
+    stages = search.stages()
+    asked = list(first.plan.steps)
+    while True:
+        table = Table(network, some, tolerance)
+        replay(table, first.plan.steps)
+        steps = steps_of(stages[-1], table, sample, seed)
+        lossy = Lossy(table, images, sample)
+        for step in steps:
+            lossy.do(step)
+        steps += recalibrated(search.judge, lossy, sample, seed) if steps else []
+        found = table.result(asked + steps)
+        if len(stages) == 1 or keeps_to(max_drop, search.judge, search.judge.worth(found.network.module)):
+            return found
+        # What was fitted once more from the start fell short of the draft: one bite less.
+        stages.pop()
+
+
+def checked(max_drop: float | None, keep: float | None, round_to: int) -> None:
+    """Refuse budgets that are none.
+
+    Raises:
+        BadPlan: one line saying what is allowed.
+    """
+    if max_drop is not None and keep is not None:
+        raise BadPlan("give max_drop or keep, not both: what is lost, or what is left, decides where to stop")
+    if max_drop is not None and not 0 <= max_drop <= 100:
+        raise BadPlan(f"max_drop is in points of accuracy, from 0 to 100, not {max_drop}")
+    if keep is not None and not 0 < keep <= 1:
+        raise BadPlan(f"keep is a share of the FLOPs, above 0 and at most 1, not {keep}")
+    if round_to < 1:
+        raise BadPlan(f"round_to is a number of units, 1 or more, not {round_to}")
+
+
+def keeps_to(max_drop: float | None, judge: Judge, worth: Worth) -> bool:
+    """Whether the loss is within the budget."""
+    return max_drop is None or worth.share >= judge.base.share - max_drop / 100 - 1e-12
+
+
+def steps_of(stage: Stage, table: Table, sample: Sample, seed: int) -> list[Step]:
+    """What a search took, as steps in the numbers of the original: parts first, then units, then the refit."""
+    if not stage.taken:
+        return []
+    made = [
+        step_of_part(BYPASS, one.bypassed[0], one.why, EXPECTED[BYPASS], sample, seed)
+        for one in stage.taken
+        if one.bypassed
+    ]
+    made += units_of(stage, table, sample, seed)
+    why = f"fitted to the half that chooses of the images, {len(sample)} of them, drawn with the seed {seed}"
+    made.append(step_of_part(REFIT, "", why, EXPECTED[REFIT], sample, seed))
+    return made
+
+
+def recalibrated(judge: Judge, lossy: Lossy, sample: Sample, seed: int) -> list[Step]:
+    """Tell batch norm anew what comes its way, where that is worth more on the half that chooses; what was done."""
+    network = lossy.as_is()
+    if not norms_of(network.module):
+        return []
+    before = judge.worth(network.module)
+    kept = lossy.table.network
+    step = step_of_part(RECALIBRATE, "", "", EXPECTED[RECALIBRATE], sample, seed)
+    lossy.do(step)
+    after = judge.worth(lossy.as_is().module)
+    if after.share > before.share:
+        gain = f"{judge.counts} {before.share:.2%} before and {after.share:.2%} after, on {len(sample)} images"
+        done = replace(step, why=(gain,))
+        lossy.table.outcomes[-1] = replace(lossy.table.outcomes[-1], step=done)
+        return [done]
+    lossy.put(kept.module)
+    lossy.table.outcomes.pop()
+    return []
+
+
+def units_of(stage: Stage, table: Table, sample: Sample, seed: int) -> list[Step]:
+    """The steps that cut units: layer by layer those that the others make up for, then those that they do not."""
+    without = tuple(module for one in stage.taken for module in one.bypassed)
+    found: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for one in stage.taken:
+        if not one.units or inside(one.layer, without):
+            continue
+        numbers = table._numbers(one.layer)
+        for unit, told in zip(one.units, one.told, strict=True):
+            kind = FOLD if told >= TOLD_BY_OTHERS else REMOVE
+            why = f"the units that stay tell {told:.0%} of what it tells its readers; {one.why}"
+            found.setdefault((one.layer, kind), []).append((numbers[unit], why))
+    made = []
+    for kind in (FOLD, REMOVE):
+        for (layer, own), some in found.items():
+            if own == kind:
+                units, reasons = (tuple(part) for part in zip(*sorted(some), strict=True))
+                made.append(Step(kind, layer, units, reasons, EXPECTED[kind], images=sample.digest, seed=seed))
+    return made
