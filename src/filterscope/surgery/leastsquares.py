@@ -17,13 +17,11 @@ class Moments:
     Attributes:
         inputs: (column, column) mean products of what it reads; the last column is the one.
         cross: (column, unit) mean products of what it reads and what it should answer.
-        outputs: (unit) mean squares of what it should answer.
         rows: of how many patches.
     """
 
     inputs: Tensor
     cross: Tensor
-    outputs: Tensor
     rows: int
 
 

@@ -7,7 +7,7 @@ from filterscope.model import Network
 from filterscope.surgery.apply import COMPARED, Table, Trimmed, replay
 from filterscope.surgery.apply import trim as without_loss
 from filterscope.surgery.cost import flops
-from filterscope.surgery.judge import Judge, Worth
+from filterscope.surgery.judge import Judge
 from filterscope.surgery.lossy import Lossy, step_of_part
 from filterscope.surgery.oracle import TOLERANCE
 from filterscope.surgery.plan import BYPASS, EXPECTED, FOLD, RECALIBRATE, REFIT, REMOVE, Level, Step
@@ -67,27 +67,65 @@ def trim(
         return without_loss(network, images, level=level, tolerance=tolerance, rounds=rounds)
     if images is None:
         raise BadImages("a budget is measured on images; give some with --images DIR, or images=")
-    first = without_loss(network, some, tolerance=tolerance, rounds=rounds)
-    sample = choosing(network, images, seed)
-    options = Options(max_drop, keep, blocks, round_to, seed, float(flops(network)))
-    table = Table(network, some, tolerance)
-    replay(table, first.plan.steps)
-    search = Search(first.network, sample, table.network, table.oracle.inputs, options, progress)
-    stages = search.stages()
-    asked = list(first.plan.steps)
+    budget = Budget(network, images, Options(max_drop, keep, blocks, round_to, seed), tolerance, rounds, progress)
+    stages = budget.search.stages()
     while True:
-        table = Table(network, some, tolerance)
-        replay(table, first.plan.steps)
-        steps = steps_of(stages[-1], table, sample, seed)
-        lossy = Lossy(table, images, sample)
-        for step in steps:
-            lossy.do(step)
-        steps += recalibrated(search.judge, lossy, sample, seed) if steps else []
-        found = table.result(asked + steps)
-        if len(stages) == 1 or keeps_to(max_drop, search.judge, search.judge.worth(found.network.module)):
+        found = budget.done(stages[-1])
+        if len(stages) == 1 or budget.keeps(found):
             return found
         # What was fitted once more from the start fell short of the draft: one bite less.
         stages.pop()
+
+
+class Budget:
+    """A search on what the lossless level leaves, and its stages done to the original.
+
+    Args:
+        network: the original.
+        images, tolerance, rounds, progress: see :func:`trim`.
+        options: what the search may do.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        images: Any,
+        options: Options,
+        tolerance: float = TOLERANCE,
+        rounds: int = 10,
+        progress: Progress | None = None,
+    ) -> None:
+        self.network, self.images, self.options, self.tolerance = network, images, options, tolerance
+        self._some = images if isinstance(images, Tensor) else None
+        self._first = without_loss(network, self._some, tolerance=tolerance, rounds=rounds)
+        self.sample = choosing(network, images, options.seed)
+        table = self._table()
+        options = replace(options, start=float(flops(network)))
+        self.search = Search(self._first.network, self.sample, table.network, table.oracle.inputs, options, progress)
+
+    def _table(self) -> Table:
+        """A new table, with the lossless steps done."""
+        table = Table(self.network, self._some, self.tolerance)
+        replay(table, self._first.plan.steps)
+        return table
+
+    def done(self, stage: Stage) -> Trimmed:
+        """What a search took, done to the original."""
+        table = self._table()
+        steps = steps_of(stage, table, self.sample, self.options.seed)
+        lossy = Lossy(table, self.images, self.sample)
+        for step in steps:
+            lossy.do(step)
+        if steps:
+            steps += recalibrated(self.search.judge, lossy, self.sample, self.options.seed)
+        return table.result([*self._first.plan.steps, *steps])
+
+    def keeps(self, found: Trimmed) -> bool:
+        """Whether a network's loss is within the budget."""
+        drop, judge = self.options.max_drop, self.search.judge
+        if drop is None:
+            return True
+        return judge.worth(found.network.module).share >= judge.base.share - drop / 100 - 1e-12
 
 
 def checked(max_drop: float | None, keep: float | None, round_to: int) -> None:
@@ -104,11 +142,6 @@ def checked(max_drop: float | None, keep: float | None, round_to: int) -> None:
         raise BadPlan(f"keep is a share of the FLOPs, above 0 and at most 1, not {keep}")
     if round_to < 1:
         raise BadPlan(f"round_to is a number of units, 1 or more, not {round_to}")
-
-
-def keeps_to(max_drop: float | None, judge: Judge, worth: Worth) -> bool:
-    """Whether the loss is within the budget."""
-    return max_drop is None or worth.share >= judge.base.share - max_drop / 100 - 1e-12
 
 
 def steps_of(stage: Stage, table: Table, sample: Sample, seed: int) -> list[Step]:

@@ -15,18 +15,12 @@ from filterscope.surgery.cost import costs
 from filterscope.surgery.edits import State
 from filterscope.surgery.ensembles import held_complaint, zeroed
 from filterscope.surgery.graph import MAKERS
-from filterscope.surgery.moments import Gathering
+from filterscope.surgery.moments import FIT, Gathering
 from filterscope.surgery.plan import BYPASS, FOLD, RECALIBRATE, REFIT, REMOVE, Step
 from filterscope.surgery.recalibration import norms_of, recalibrate
 from filterscope.surgery.refit import can_fit, refit, rows_of, set_rows
 from filterscope.surgery.refused import Refused
 from filterscope.surgery.sample import Sample, choosing
-
-FIT = 1024
-"""Images that layers are fitted to; at most, of those that choose."""
-
-WAVES = 4
-"""A refit goes through the network in so many parts."""
 
 
 class Lossy:
@@ -108,9 +102,9 @@ class Lossy:
             for name in names
             if name in base_numbers
         }
-        gathering = Gathering(base.module, sample.first(FIT), list(units), step.seed)
+        gathering = Gathering(base.module, sample, list(units), step.seed)
         before = {name: rows_of(modules[name]) for name in units}
-        refit(network.module, before, gathering, {}, units=units, waves=WAVES)
+        refit(network.module, before, gathering, {}, units=units)
         exact = copied(self.table.network.module)
         for name in units:
             set_rows(exact.get_submodule(name), rows_of(modules[name]))

@@ -10,14 +10,20 @@ from torch import Tensor, nn
 from filterscope.lenses.classes import every_logit
 from filterscope.model.running import evaluating, tensors_in
 from filterscope.surgery.leastsquares import Moments
-from filterscope.surgery.patches import answers_at, patches, place_count
+from filterscope.surgery.patches import answers_at, grid, patches
 from filterscope.surgery.sample import Sample
 
 ROWS, ROWS_A_COLUMN = 8192, 6
 """Patches that a layer's moments are taken from: so many, and so many for every column of a patch."""
 
-TARGETS = 2**27
-"""Numbers of wanted answers that are kept in memory, 512 MiB in float32; with more the original runs every time."""
+CHUNK = 32
+"""Images that are looked at in the same places."""
+
+FIT = 1024
+"""Images that layers are fitted to; at most."""
+
+ROOM = 2**27
+"""Numbers that a layer may answer to all of these together, 512 MiB in float32; of large images fewer are used."""
 
 
 class Gathering:
@@ -25,7 +31,7 @@ class Gathering:
 
     Args:
         original: the network whose answers are wanted.
-        sample: the images.
+        sample: the images; some of them are used.
         layers: names of convolutions without groups and linear layers that the two have in common.
         seed: of the places.
         share: of the patches that are usually taken.
@@ -34,85 +40,97 @@ class Gathering:
     def __init__(
         self, original: nn.Module, sample: Sample, layers: Sequence[str], seed: int = 0, share: float = 1.0
     ) -> None:
-        self.original = original
-        self.sample = sample
         self.layers = tuple(layers)
         self.seed = seed
-        self._wanted: dict[tuple[str, int], Tensor] = {}
-        self._rows = {name: int(share * _enough(original.get_submodule(name))) for name in self.layers}
+        self.sample = sample.first(min(FIT, max(CHUNK, ROOM // largest_answer(original, sample))))
+        self.pixels = torch.cat([pixels for _, pixels in self.sample])
+        own = {name: original.get_submodule(name) for name in self.layers}
+        self._rows = {name: int(share * _enough(one)) for name, one in own.items()}
+        found: dict[str, list[Tensor]] = {name: [] for name in self.layers}
+        for begin in range(0, len(self.pixels), CHUNK):
 
-    def moments(
+            def keep(name: str, own: nn.Module, given: Tensor, output: Tensor, chunk: int = begin // CHUNK) -> None:
+                found[name].append(answers_at(own, output, self._places(name, own, given, chunk)).clone())
+
+            with torch.no_grad():
+                run_with(original, self.layers, keep, self.pixels[begin : begin + CHUNK])
+        self.wanted = {name: torch.cat(parts) for name, parts in found.items() if parts}
+
+    def through(
         self,
         module: nn.Module,
-        layers: Sequence[str] | None = None,
+        names: Sequence[str],
+        visit: Callable[[str, nn.Module, Moments], None],
         units: Mapping[str, Sequence[int]] | None = None,
-    ) -> dict[str, Moments]:
-        """Run a copy on the images, and the original where its answers are not kept.
+    ) -> None:
+        """Send all images through a copy at once, and show the moments of each layer before it answers.
+
+        What is shown may change the layer: what comes later is given what the changed one answers.
 
         Args:
             module: a copy of the original, or what was cut from one.
-            layers: only these.
+            names: its layers that are shown.
+            visit: given a layer's name, the layer and its moments.
             units: which units a layer still has, where some were cut.
         """
         left = {name: list(some) for name, some in (units or {}).items()}
-        names = self.layers if layers is None else tuple(layers)
-        sums: dict[str, list[Any]] = {}
-        for number, (_, pixels) in enumerate(self.sample):
-            wanted = self._wanted_of(number, pixels)
+        with ExitStack() as undo, evaluating(module), torch.no_grad():
+            for name in names:
 
-            def gather(
-                name: str,
-                own: nn.Module,
-                given: Tensor,
-                output: Tensor,
-                number: int = number,
-                wanted: Mapping[str, Tensor] = wanted,
-            ) -> None:
-                places = self._places(name, own, output, number)
-                seen = patches(own, given, output, places)
-                seen = torch.cat([seen, seen.new_ones(len(seen), 1)], 1)
-                answer = wanted[name][:, left[name]] if name in left else wanted[name]
-                found = (seen.T @ seen, seen.T @ answer, (answer * answer).sum(0))
-                if name not in sums:
-                    sums[name] = [one.double() for one in found] + [len(seen)]
-                    return
-                for at, one in enumerate(found):
-                    sums[name][at] += one
-                sums[name][3] += len(seen)
+                def shown(own: nn.Module, given: tuple[Any, ...], name: str = name) -> None:
+                    wanted = self.wanted[name]
+                    visit(name, own, self._moments(name, own, given[0], wanted[:, left[name]] if units else wanted))
 
-            with torch.no_grad():
-                run_with(module, names, gather, pixels)
-        return {
-            name: Moments(inputs / rows, cross / rows, outputs / rows, rows)
-            for name, (inputs, cross, outputs, rows) in sums.items()
-        }
+                undo.callback(module.get_submodule(name).register_forward_pre_hook(shown).remove)
+            module(self.pixels)
 
-    def _wanted_of(self, number: int, pixels: Tensor) -> Mapping[str, Tensor]:
-        if all((name, number) in self._wanted for name in self.layers):
-            return {name: self._wanted[name, number] for name in self.layers}
-        wanted: dict[str, Tensor] = {}
+    def _moments(self, name: str, own: nn.Module, given: Tensor, wanted: Tensor) -> Moments:
+        width = weight_of(own)[0].numel() + 1
+        inputs = wanted.new_zeros((width, width), dtype=torch.float64)
+        cross = wanted.new_zeros((width, wanted.shape[1]), dtype=torch.float64)
+        at = 0
+        for begin in range(0, len(given), CHUNK):
+            some = given[begin : begin + CHUNK]
+            seen = patches(own, some, self._places(name, own, some, begin // CHUNK))
+            seen = torch.cat([seen, seen.new_ones(len(seen), 1)], 1)
+            answer = wanted[at : at + len(seen)]
+            at += len(seen)
+            inputs += seen.T @ seen
+            cross += seen.T @ answer
+        return Moments(inputs / at, cross / at, at)
 
-        def keep(name: str, own: nn.Module, _given: Tensor, output: Tensor) -> None:
-            wanted[name] = answers_at(own, output, self._places(name, own, output, number)).clone()
+    def _places(self, name: str, own: nn.Module, given: Tensor, chunk: int) -> Tensor:
+        rows, columns = grid(own, given)
+        some = min(rows * columns, -(-self._rows[name] // max(len(self.pixels), 1)))
+        dice = torch.Generator().manual_seed(self.seed * 100003 + chunk)
+        return torch.randperm(rows * columns, generator=dice)[:some].to(given.device)
 
-        with torch.no_grad():
-            run_with(self.original, self.layers, keep, pixels)
-        if sum(one.numel() for one in (*self._wanted.values(), *wanted.values())) <= TARGETS:
-            self._wanted |= {(name, number): one for name, one in wanted.items()}
-        return wanted
 
-    def _places(self, name: str, own: nn.Module, output: Tensor, number: int) -> Tensor:
-        count = place_count(own, output)
-        some = min(count, -(-self._rows[name] // max(len(self.sample), 1)))
-        dice = torch.Generator().manual_seed(self.seed * 100003 + number)
-        return torch.randperm(count, generator=dice)[:some].to(output.device)
+def largest_answer(module: nn.Module, sample: Sample) -> int:
+    """How many numbers the largest answer of a module's parts holds, for one image."""
+    found = [1]
+
+    def note(_own: nn.Module, _given: Any, output: Any) -> None:
+        found.extend(one.numel() for one in tensors_in(output))
+
+    with ExitStack() as undo, evaluating(module), torch.no_grad():
+        for child in module.modules():
+            undo.callback(child.register_forward_hook(note).remove)
+        _, pixels = next(iter(sample))
+        module(pixels[:1])
+    return max(found)
 
 
 def _enough(own: nn.Module) -> int:
     """Of how many patches a layer's moments are taken."""
+    return max(ROWS, ROWS_A_COLUMN * weight_of(own)[0].numel())
+
+
+def weight_of(own: nn.Module) -> Tensor:
+    """A layer's weights."""
     weight = own.weight
     assert isinstance(weight, Tensor)
-    return max(ROWS, ROWS_A_COLUMN * weight[0].numel())
+    return weight
 
 
 def run_with(
@@ -166,7 +184,8 @@ def curvature(module: nn.Module, sample: Sample, layers: Sequence[str], seed: in
             for name, gradient in zip(names, gradients, strict=True):
                 if gradient is not None:
                     own = module.get_submodule(name)
-                    rows = answers_at(own, gradient, torch.arange(place_count(own, gradient)))
+                    every = torch.arange(gradient[0].numel() // len(weight_of(own)))
+                    rows = answers_at(own, gradient, every)
                     found[name] = found.get(name, 0) + (rows.T @ rows).double()
             count += len(pixels)
     finally:

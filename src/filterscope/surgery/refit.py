@@ -42,28 +42,26 @@ def refit(
     gone: Mapping[str, Sequence[int]],
     *,
     units: Mapping[str, Sequence[int]] | None = None,
-    waves: int = 1,
     ridge: float = RIDGE,
     told: Callable[[str, Moments], None] | None = None,
 ) -> None:
-    """Fit all layers of a copy, in place, to what the original's layers answer.
+    """Fit all layers of a copy, in place, to what the original's layers answer, given what those before them now do.
+
+    One after the other in the order in which they run, while the images go through: fitted all at once to what they
+    were given before, they would all make up for the same loss.
 
     Args:
         module: the copy.
-        before: the rows of its layers that they stay near to, layer by layer, in the order in which they run.
+        before: the rows of its layers that they stay near to.
         gathering: the images, and the original's answers.
         gone: for layers that lost some, the input channels that have to stay zero.
         units: for layers that were cut, which units of the original they still have.
-        waves: layers are fitted in so many parts, one after the other: what comes later is fitted to what the parts
-            before it really give.
         told: called with each layer's name and moments.
     """
-    names = [name for name in before if name in gathering.layers]
-    size = -(-len(names) // max(waves, 1))
-    for begin in range(0, len(names), max(size, 1)):
-        part = names[begin : begin + size]
-        for name, moments in gathering.moments(module, part, units).items():
-            own = module.get_submodule(name)
-            set_rows(own, fitted(moments, before[name], columns_of(own, tuple(gone.get(name, ()))), ridge))
-            if told is not None:
-                told(name, moments)
+
+    def fit(name: str, own: nn.Module, moments: Moments) -> None:
+        set_rows(own, fitted(moments, before[name], columns_of(own, tuple(gone.get(name, ()))), ridge))
+        if told is not None:
+            told(name, moments)
+
+    gathering.through(module, [name for name in before if name in gathering.wanted], fit, units)

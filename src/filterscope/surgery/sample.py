@@ -91,15 +91,24 @@ def choosing(network: Network, images: Any, seed: int = 0) -> Sample:
     Raises:
         BadImages: if there are fewer than two, or none can be read.
     """
+    return _half(network, images, seed, 0)
+
+
+def verifying(network: Network, images: Any, seed: int = 0) -> Sample:
+    """The other half; see :func:`choosing`."""
+    return _half(network, images, seed, 1)
+
+
+def _half(network: Network, images: Any, seed: int, which: int) -> Sample:
     if isinstance(images, Tensor):
-        numbers, _ = halves(len(images), seed)
+        numbers = halves(len(images), seed)[which]
         pixels = images[torch.from_numpy(numbers)].to(network.device, network.dtype)
         content = images.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
         none = np.full(len(numbers), NONE, np.int64)
         return Sample(network, pixels, None, numbers, none, batch_for(network), digest_of([content]))
     source = images if isinstance(images, ImageSource) else open_images(images, classes=network.classes or None)
     classes = class_numbers(source, network.classes)
-    numbers, _ = halves(classes, seed)
+    numbers = halves(source, seed)[which]
     return _read(Sample(network, None, source, numbers, classes[numbers], batch_for(network), source.digest))
 
 

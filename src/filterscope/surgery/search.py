@@ -28,8 +28,8 @@ from filterscope.surgery.sample import Sample
 Progress = Callable[[float, str], None]
 """Called with the share of the FLOPs that are left, and what was just done."""
 
-FIT, RANK = 1024, 256
-"""Images that responses are gathered from, and on which candidates are measured; at most, of those that choose."""
+RANK = 256
+"""Images on which candidates are measured; at most, of those that choose."""
 
 BITE, GROWTH, LARGEST, SMALLEST = 0.02, 1.25, 0.08, 0.004
 """Shares of the FLOPs: what the first bite takes, by what bites grow, what they end at, and where backtracking ends."""
@@ -144,7 +144,7 @@ class Search:
         modules = dict(network.module.named_modules())
         self.layers = [one.layer for one in self.costs if can_fit(modules[one.layer])]
         self.before = {name: rows_of(modules[name]) for name in self.layers}
-        self.gathering = Gathering(network.module, sample.first(FIT), self.layers, options.seed)
+        self.gathering = Gathering(network.module, sample, self.layers, options.seed)
         self.quick = Gathering(network.module, sample.first(RANK), self.layers, options.seed, share=0.3)
         self.curvature = curvature(copy.deepcopy(network.module), sample.first(RANK), self.layers, options.seed)
         self.refused: dict[str, str] = {}
