@@ -156,12 +156,9 @@ def main() -> None:
         lost = 100 * (held.worth(small.network.module).share - held.base.share)
         print(f"{drop:5.1f} {1 - small.left:10.1%} {lost:+10.2f}  {small.how}", flush=True)
     if options.train:
-        tuned = [
-            ("the original", network, 1.0),
-            *((one.how, one.network, one.left) for d, one in rows if d == options.tuned),
-        ]
-        for how, one, left in [("the original", network, 1.0), *small]:
-            after = finetune(one, options.train, Schedule(options.epochs, rate=0.01)).network
+        small = [(one.how, one.network, one.left) for drop, one in rows if drop == options.tuned]
+        for how, tuned, left in [("the original", network, 1.0), *small]:
+            after = finetune(tuned, options.train, Schedule(options.epochs, rate=0.01)).network
             lost = 100 * (held.worth(after.module).share - held.base.share)
             print(f"fine-tuned {options.epochs} epochs: {1 - left:10.1%} {lost:+10.2f}  {how}", flush=True)
 
