@@ -44,7 +44,8 @@ def test_a_bias_is_given_to_a_layer_only_where_there_is_one() -> None:
     rows = rows_of(layer)
     rows[:, -1] = 2
     set_rows(layer, rows)
-    assert layer.bias is not None and layer.bias.tolist() == [2, 2, 2]
+    assert layer.bias is not None
+    assert layer.bias.tolist() == [2, 2, 2]
 
 
 def responses(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

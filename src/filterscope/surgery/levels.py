@@ -46,8 +46,8 @@ def trim(
         images: a tensor as the network takes it, (image, channel, height, width), or what
             :func:`filterscope.open_images` takes. Answers are compared on some of them as well as on random ones; a
             budget needs them.
-        level: "lossless": what is proven of all images. "observed": then also units that never fired in the images (with
-            a budget: in the half that chooses), which is no proof.
+        level: "lossless": what is proven of all images. "observed": then also units that never fired in the images
+            (with a budget: in the half that chooses), which is no proof.
         max_drop: points of accuracy that may be lost on the half that chooses; where images have no labels, points of
             agreement with the original.
         keep: the share of FLOPs to come down to.
@@ -67,7 +67,8 @@ def trim(
         return without_loss(network, images, level=level, tolerance=tolerance, rounds=rounds)
     if images is None:
         raise BadImages("a budget is measured on images; give some with --images DIR, or images=")
-    budget = Budget(network, images, Options(max_drop, keep, blocks, round_to, seed), tolerance, rounds, progress)
+    options = Options(max_drop, keep, blocks, round_to, seed)
+    budget = Budget(network, images, options, level=level, tolerance=tolerance, rounds=rounds, progress=progress)
     stages = budget.search.stages()
     while True:
         found = budget.done(stages[-1])
@@ -82,23 +83,26 @@ class Budget:
 
     Args:
         network: the original.
-        images, tolerance, rounds, progress: see :func:`trim`.
+        images, level, tolerance, rounds, progress: see :func:`trim`.
         options: what the search may do.
     """
 
     def __init__(
         self,
         network: Network,
-        images: Any,
+        images: Images,
         options: Options,
+        *,
+        level: Level = "lossless",
         tolerance: float = TOLERANCE,
         rounds: int = 10,
         progress: Progress | None = None,
     ) -> None:
         self.network, self.images, self.options, self.tolerance = network, images, options, tolerance
-        self._some = images if isinstance(images, Tensor) else None
-        self._first = without_loss(network, self._some, tolerance=tolerance, rounds=rounds)
         self.sample = choosing(network, images, options.seed)
+        self._some = next(iter(self.sample))[1][:COMPARED]
+        given = self._some if level == "lossless" else self.sample.given
+        self._first = without_loss(network, given, level=level, tolerance=tolerance, rounds=rounds)
         table = self._table()
         options = replace(options, start=float(flops(network)))
         self.search = Search(self._first.network, self.sample, table.network, table.oracle.inputs, options, progress)
