@@ -167,6 +167,19 @@ def test_the_page_does_what_it_says(page, workplace):
         run_page(DOCS / f"{page}.md", workplace)
 
 
+def test_a_network_is_trimmed_as_the_page_says(workplace, monkeypatch):
+    from filterscope.surgery import speed
+    from filterscope.surgery.forms import Forms
+
+    monkeypatch.setattr(speed, "MOST", 6)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    # It takes seconds, and the test of the command does it.
+    monkeypatch.setattr(Forms, "_exported", lambda self: 1 / 0)
+    with light_work():
+        run_page(DOCS / "how-to/trim.md", workplace)
+    sys.modules.pop("build")
+
+
 def test_the_tutorial_does_what_it_says(first_atlas):
     assert (first_atlas / "atlas.sqlite").is_file()
 

@@ -58,9 +58,11 @@ if TYPE_CHECKING:
     from filterscope.report import write_report as write_report
     from filterscope.report.figure import figure as figure
     from filterscope.surgery import Plan as Plan
+    from filterscope.surgery import Proof as Proof
     from filterscope.surgery import Trimmed as Trimmed
     from filterscope.surgery import apply as apply
     from filterscope.surgery import plan as plan
+    from filterscope.surgery import prove as prove
     from filterscope.surgery import trim as trim
     from filterscope.surgery.finetune import Finetuned as Finetuned
     from filterscope.surgery.finetune import Schedule as Schedule
@@ -92,6 +94,7 @@ PUBLIC = {
     "Plan": "surgery",
     "Preprocessing": "images.preprocessing",
     "Projection": "lenses.backprojection",
+    "Proof": "surgery",
     "Recipe": "ascent",
     "Reconstruction": "lenses.reconstruction",
     "Schedule": "surgery.finetune",
@@ -122,6 +125,7 @@ PUBLIC = {
     "open_images": "images",
     "optimum": "ascent.optimum",
     "plan": "surgery",
+    "prove": "surgery",
     "recipe": "ascent",
     "reconstruct": "lenses.reconstruction",
     "tap": "model",
@@ -157,6 +161,7 @@ __all__ = [
     "Plan",
     "Preprocessing",
     "Projection",
+    "Proof",
     "Recipe",
     "Reconstruction",
     "Schedule",
@@ -187,6 +192,7 @@ __all__ = [
     "open_images",
     "optimum",
     "plan",
+    "prove",
     "recipe",
     "reconstruct",
     "tap",

@@ -1,5 +1,7 @@
 """Alterations take what they say from an image and nothing else: colour, detail, order, phase, surround, a tile."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.fft import dctn
@@ -142,14 +144,23 @@ def test_shuffled_tiles_are_the_same_ones_and_none_is_in_its_place(side, cuts):
 
 
 def test_tiles_stay_whole_and_each_image_and_draw_has_its_own_order():
-    images = np.broadcast_to(np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1), (6, 4, 4, 1)).repeat(3, 1).repeat(3, 2)
+    numbers = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1) + np.arange(6, dtype=np.uint8)[:, None, None, None]
+    images = numbers.repeat(3, 1).repeat(3, 2)
     found = shuffled(images, 12.0, 4, 0)
     tiles = found.reshape(6, 4, 3, 4, 3)
     assert (tiles == tiles[:, :, :1, :, :1]).all()
-    orders = tiles[:, :, 0, :, 0].reshape(6, 16)
+    orders = tiles[:, :, 0, :, 0].reshape(6, 16) - np.arange(6)[:, None]
     assert len({tuple(order) for order in orders.tolist()}) == 6
     assert (shuffled(images, 12.0, 4, 0) == found).all()
     assert (shuffled(images, 12.0, 4, 1) != found).any()
+
+
+@pytest.mark.parametrize("alter", [partial(shuffled, cuts=4), partial(scrambled, cuts=1), partial(scrambled, cuts=4)])
+def test_what_is_drawn_for_an_image_does_not_depend_on_those_beside_it(alter):
+    """Or the same parts of images in another order would be altered otherwise."""
+    images = noise(spread=24, count=5)
+    order = [3, 0, 4, 1]
+    assert (alter(images[order], side=24.0, draw=1) == alter(images, side=24.0, draw=1)[order]).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
@@ -191,7 +202,7 @@ def test_all_channels_are_turned_alike_so_that_colours_stay():
 
 def test_phases_differ_between_images_tiles_and_draws():
     tile = noise(6, 6, spread=24, count=1)
-    images = np.tile(tile, (2, 4, 4, 1))
+    images = np.concatenate([np.tile(one, (1, 4, 4, 1)) for one in (tile, tile[:, ::-1])])
     found = scrambled(images, 24.0, 4, 0)
     tiles = found.reshape(2, 4, 6, 4, 6, 3).swapaxes(2, 3).reshape(32, -1)
     assert len({one.tobytes() for one in tiles}) == 32

@@ -387,7 +387,8 @@ def test_units_that_are_strongest_in_a_later_call_are_told_by_the_first(tmp_path
         module.conv.weight.abs_()
     records = looked(network_of(module, size=(16, 16)), tmp_path / "a")
     assert len(records) == 3
-    assert all(record.crops and record.reached is None for record in records)
+    # Places are looked for in the first call, which is the one that is read: the later one is beside the point.
+    assert all(record.crops and record.reached for record in records), [record.reached for record in records]
 
 
 def test_settings_out_of_range_are_refused():

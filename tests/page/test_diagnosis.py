@@ -13,7 +13,7 @@ def test_verdicts_stand_worst_first_with_their_numbers_and_open_one_by_one(open_
     assert levels == ["to look at:"] * 4 + ["to know:"] + ["not measured:"]
     numbers = [" ".join(text.split()) for text in visit.texts(".verdict-number")]
     assert numbers[:5] == [
-        "6.3 % 5 % to 7.5 %",
+        "+6.3 points, +5 to +7.5",
         "1 of 448 filters",
         "1 of 448 filters",
         "1 of 12 layers",
@@ -136,3 +136,15 @@ def test_a_dead_filter_is_called_dead_and_not_merely_silent_wherever_it_stands(o
     assert visit.go("#/block1.conv1/3").texts(".badge") == ["provably dead"]
     assert visit.go("#/block1.conv1/4").texts(".badge") == []
     assert "provably dead: 1" in visit.go("#/~network").text("main")
+
+
+def test_where_a_wheel_has_no_room_its_members_stand_below_and_nothing_is_cut_off(open_page, reports):
+    visit = open_page(reports["folder"], VIEW, width=270)
+    visit.page.locator(".wheel-beside").scroll_into_view_if_needed()
+    assert visit.settled().texts(".wheel-beside .under") == ["5\n0°", "7\n90°", "8\n⇋ 30°"]
+    boxes = visit.page.locator(".wheel-beside .wheel-member, .wheel-beside svg").evaluate_all(
+        "all => all.map((one) => one.getBoundingClientRect()).map(({left, right, top}) => [left, right, top])"
+    )
+    assert all(left >= 0 and right <= 270 for left, right, _ in boxes)
+    assert all(top > boxes[0][2] + 100 for _, _, top in boxes[1:])
+    assert visit.page.locator(".wheel-beside .rim").evaluate("one => getComputedStyle(one).fill") == "none"

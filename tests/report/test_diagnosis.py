@@ -19,7 +19,7 @@ def diagnosis(hand_made, read):
 def test_verdicts_are_those_of_the_command_and_warnings_come_first(diagnosis):
     told = [(one["kind"], one["level"], one["number"], len(one["findings"])) for one in diagnosis["verdicts"]]
     assert told == [
-        ("overfits", "warning", "share", 1),
+        ("overfits", "warning", "points", 1),
         ("scaled", "warning", "filters", 1),
         # Of the two layers that were looked at one has a family.
         ("families", "note", "layers", 1),
@@ -27,7 +27,7 @@ def test_verdicts_are_those_of_the_command_and_warnings_come_first(diagnosis):
         ("blocks left out", "left out", "none", 1),
     ]
     overfits, scaled, _, family, left_out = diagnosis["verdicts"]
-    assert overfits["claim"].endswith("12.3 % (10.0 to 15.0)")
+    assert overfits["claim"].endswith("12.3 points (10.0 to 15.0)")
     assert overfits["findings"] == [
         {"layer": None, "unit": None, "value": 0.1235, "low": 0.1, "high": 0.15, "evidence": "by so much"}
     ]

@@ -1,7 +1,7 @@
-"""Groups of what is alike, from likeness of all pairs alone, and how sure counts and means are."""
+"""How sure counts and means of groups are."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from filterscope.findings.intervals import share
 
@@ -10,21 +10,6 @@ QUANTILE = 1.6448536269514722
 
 DRAWS = 2000
 """Of a bootstrap."""
-
-
-def groups(likeness: Float[np.ndarray, "item item"], threshold: float) -> Int[np.ndarray, "item"]:
-    """The group of every item: the two groups most alike on average are joined as long as that is ``threshold``.
-
-    Agglomerative clustering with average linkage: nothing is drawn, and the order of the items does not matter.
-    """
-    from scipy.cluster.hierarchy import fcluster, linkage
-
-    count = len(likeness)
-    if count < 2:
-        return np.zeros(count, np.int64)
-    apart = 1 - (likeness + likeness.T) / 2
-    tree = linkage(np.maximum(apart[np.triu_indices(count, 1)], 0.0), "average")
-    return np.asarray(fcluster(tree, 1 - threshold, "distance"), np.int64) - 1
 
 
 def share_interval(count: int, total: int) -> tuple[float, float]:

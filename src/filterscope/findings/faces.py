@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from filterscope.atlas.linkage import groups
 from filterscope.errors import FilterscopeError
 from filterscope.findings import alignment, clusters, matching
 from filterscope.findings.alignment import AXES, Form, Kernel, Turn
@@ -387,7 +388,7 @@ def of_function(function: str, shown: list[Shown], threshold: float) -> tuple[li
         return [], []
     forms = np.stack([one.kernel.form() for one in shown])
     likeness, _ = alignment.turns(forms, forms)
-    group = clusters.groups(likeness, threshold)
+    group = groups(likeness, threshold)
     inside = [np.flatnonzero(group == number) for number in range(group.max() + 1)]
     found = [
         made(function, [shown[index] for index in indices], likeness[np.ix_(indices, indices)])

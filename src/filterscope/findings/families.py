@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from filterscope.atlas.records import Layer, Optimum, Pair, Record
+from filterscope.atlas.records import Layer, Optimum, Pair, Patch, Record
 from filterscope.atlas.work import Result, Task
 from filterscope.errors import FilterscopeError
 from filterscope.findings import kernel_families, response_families
@@ -24,19 +24,10 @@ from filterscope.lenses.centre import Centre
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
 from filterscope.lenses.moved_parts import HeardAround, hear_around, moving_canvas, reach
 from filterscope.lenses.packing import packed, unpacked
-from filterscope.lenses.perturbations import (
-    STRONGEST,
-    FindPlaces,
-    Named,
-    Perturbations,
-    found_before,
-    images_of,
-    named_places,
-    strongest,
-)
+from filterscope.lenses.perturbations import FindPlaces, Perturbations, images_of, strongest
+from filterscope.lenses.places import Named, ScanPlaces, fold, found_before, named_places
 from filterscope.lenses.pool import SAME, Crop, choose, cut, cut_all, groups, seen
-from filterscope.lenses.scan import ScanChunk, chunks
-from filterscope.lenses.statistics import fold, unpack
+from filterscope.lenses.scan import chunks
 from filterscope.lenses.turned_parts import STEP, TURNS, Heard, hear_turned, turning_canvas, wide, with_margin
 from filterscope.model import Network
 
@@ -96,20 +87,21 @@ class Families:
         facts = (bench.network.digest, source.digest, self, list(layers))
         weighing = [layer for layer in layers if weighs_pixels(bench.network, layer)]
         yield Stage("families of kernels", "layers", [self.kernels(layer, facts) for layer in weighing])
-        named = found_before(bench, layers) if bench.images is not None else None
+        given = {layer.name: bench.found(Patch, layer.name) for layer in layers} if bench.images is not None else None
+        named = None if given is None else found_before(given)
         if named is None:
             scans = [
                 Task(
                     digest=digest("families' places", *facts, chunk.start, chunk.stop),
                     lens=self.name,
                     title=f"look for the strongest places in images {chunk.start} to {chunk.stop - 1}",
-                    work=FindPlaces(ScanChunk(tuple(layers), chunk, STRONGEST), self.look),
+                    work=FindPlaces(ScanPlaces(tuple(layers), chunk), self.look),
                     size=len(chunk),
                 )
                 for chunk in chunks(len(source))
             ]
             found = yield Stage("where units are strongest", "images", scans, fold)
-            named = named_places(unpack(found) if found else {})
+            named = named_places(found)
         names = {layer.name for layer in weighing}
         tasks = [
             task for group in groups(bench.network, layers) for task in self.turns(bench, group, named, names, facts)

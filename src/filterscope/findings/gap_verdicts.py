@@ -9,7 +9,7 @@ from filterscope.findings.generalised import Measured, numbers
 from filterscope.findings.intervals import Interval, share
 from filterscope.findings.memorising import Memorising
 from filterscope.findings.probe_gap import FINAL
-from filterscope.findings.resampling import difference, percent, plain
+from filterscope.findings.resampling import difference, in_points, percent, plain
 from filterscope.findings.set_sizes import UNEVEN
 from filterscope.findings.shift import APART
 from filterscope.findings.weight_spectra import OVER, UNDER
@@ -97,7 +97,7 @@ def twins(measured: Measured) -> Finding | None:
     without = measured.without_twins
     all_of_them = measured.training.images / max(seen, 1)
     more = f"; in all {measured.training.images} about {all_of_them:.0f} times as many" if all_of_them > 1.5 else ""
-    gap = f" Without them the gap in accuracy is {percent(without)}." if without else ""
+    gap = f" Without them the gap in accuracy is {in_points(without)}." if without else ""
     return of_network(
         kinds.TWINS,
         found,
@@ -111,7 +111,7 @@ def shifted(measured: Measured) -> Finding | None:
     one = measured.shift
     if one is None or one.pictures.low <= APART:
         return None
-    gap = f"; the gap of {percent(measured.gap.accuracy)} is not laid on overfitting" if measured.gap else ""
+    gap = f"; the gap of {in_points(measured.gap.accuracy)} is not laid on overfitting" if measured.gap else ""
     return of_network(
         kinds.SHIFT,
         one.pictures,
@@ -153,7 +153,7 @@ def numbers_of(names: Sequence[str]) -> str:
 
 def balanced(measured: Measured) -> str:
     """The gap with classes counted alike, as a sentence."""
-    return f" With every class counted alike the gap is {percent(measured.balanced)}." if measured.balanced else ""
+    return f" With every class counted alike the gap is {in_points(measured.balanced)}." if measured.balanced else ""
 
 
 def wrong(measured: Measured, kind: str, labels: WrongLabels | None, where: str) -> Finding | None:
@@ -181,12 +181,12 @@ def norms(measured: Measured) -> Finding | None:
         return None
     far = max(one.layers, key=lambda layer: layer.shift)
     again = measured.in_batch_mode
-    gap = f" In that mode the gap is {percent(again)}." if again else ""
+    gap = f" In that mode the gap is {in_points(again)}." if again else ""
     return of_network(
         kinds.NORMS,
         one.better,
         f"with the statistics of batches in the place of running ones the accuracy on {len(one.rows)} training "
-        f"images rises by {percent(one.better)}; running means are off most in {far.name}, by {far.shift:.1f} "
+        f"images rises by {in_points(one.better)}; running means are off most in {far.name}, by {far.shift:.1f} "
         f"standard deviations (deviations by a factor of {far.factor:.2g}).{gap} Overturned if it does not rise "
         "after running statistics are recalibrated on training images.",
     )
@@ -204,7 +204,7 @@ def too_small(measured: Measured, tolerance: float) -> Finding | None:
         kinds.TOO_SMALL,
         measured.visible,
         f"{first} training and {second} validation images show gaps in accuracy from {100 * measured.visible:.1f} % "
-        f"on (in four of five measurements); measured was {percent(gap)}. Computed, not measured. Overturned by more "
+        f"on (in four of five measurements); measured was {in_points(gap)}. Computed, not measured. Overturned by more "
         "images.",
     )
 
@@ -237,7 +237,7 @@ def over_confident(measured: Measured, told: set[str], tolerance: float) -> Iter
             gap.loss,
             f"the validation loss is {plain(gap.loss)} above the training loss, but {gone:.0f} % "
             f"of that goes when logits are divided by {gap.temperature:.2f}, and accuracy falls by "
-            f"{percent(gap.accuracy)} only: too sure rather than overfitted; cured by a temperature. Overturned if "
+            f"{in_points(gap.accuracy)} only: too sure rather than overfitted; cured by a temperature. Overturned if "
             "it does not on other images.",
         )
 
@@ -272,9 +272,9 @@ def overfitting(measured: Measured, told: set[str]) -> Iterator[Finding]:
     yield of_network(
         kinds.OVERFITS,
         smallest.gap,
-        f"training accuracy is {percent(smallest.gap)} above validation accuracy ({how}), and no impostor explains it "
-        f"({ruled}). Validation images of the largest loss: {numbers(measured.worst)}. Overturned by fresh images of "
-        "the same source as the training set on which the gap is gone.",
+        f"training accuracy is {in_points(smallest.gap)} above validation accuracy ({how}), and no impostor explains "
+        f"it ({ruled}). Validation images of the largest loss: {numbers(measured.worst)}. Overturned by fresh images "
+        "of the same source as the training set on which the gap is gone.",
     )
     first = measured.opens
     if first is not None:
@@ -289,7 +289,7 @@ def overfitting(measured: Measured, told: set[str]) -> Iterator[Finding]:
             kinds.MORE_DATA,
             curve.gain,
             f"the likelier cure: on the features of {curve.layer}, which are still alike for both sets, the accuracy "
-            f"of a probe still rises ({steps}): the second half brought {percent(curve.gain)}. "
+            f"of a probe still rises ({steps}): the second half brought {in_points(curve.gain)}. "
             "Overturned by a network trained on twice the images with the same gap.",
         )
     else:
@@ -297,7 +297,7 @@ def overfitting(measured: Measured, told: set[str]) -> Iterator[Finding]:
             kinds.SMALLER,
             curve.gain,
             f"the likelier cure (or stronger regularisation): on the features of {curve.layer} the accuracy of a "
-            f"probe is {steps}: the second half brought {percent(curve.gain)}, so more images promise little. "
+            f"probe is {steps}: the second half brought {in_points(curve.gain)}, so more images promise little. "
             "Overturned by a network trained on twice the images with a smaller gap.",
         )
 
@@ -308,7 +308,7 @@ def opens(measured: Measured) -> Finding:
     assert one is not None
     names = [probe.layer for probe in measured.probes]
     before = measured.probes[names.index(one.layer) - 1] if one.layer != names[0] else None
-    said = f"; in {before.layer}, before it, {percent(before.gap)}" if before else ""
+    said = f"; in {before.layer}, before it, {in_points(before.gap)}" if before else ""
     layer = NETWORK if one.layer == FINAL else one.layer
     return Finding(
         layer,
@@ -318,8 +318,8 @@ def opens(measured: Measured) -> Finding:
         one.gap.low,
         one.gap.high,
         f"from here on a linear probe names training images (that it had not seen) rightly more often than validation "
-        f"images, by {percent(one.gap)}{said}; at the end {percent(measured.probes[-1].gap)}. Overturned by a probe of "
-        "this layer, fitted on other images, without that gap.",
+        f"images, by {in_points(one.gap)}{said}; at the end {in_points(measured.probes[-1].gap)}. Overturned by a "
+        "probe of this layer, fitted on other images, without that gap.",
     )
 
 

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from filterscope.findings.clusters import groups
+from filterscope.atlas.linkage import FAMILY, groups
 
 ROTATED, MIRRORED, SHIFTED = "rotated", "mirrored", "shifted"
 KINDS = (ROTATED, MIRRORED, SHIFTED)
-
-TOGETHER = 0.5
-"""Mean likeness of the members of two families, unrelated ones counting zero, from which on they are one."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def families(units: int, links: Sequence[Link]) -> list[Family]:
     linked = np.flatnonzero(likeness.sum(1) > 0)
     if not len(linked):
         return []
-    group = groups(likeness[np.ix_(linked, linked)], TOGETHER)
+    group = groups(likeness[np.ix_(linked, linked)], FAMILY)
     between = {(link.unit, link.other): link for link in links}
     between |= {(link.other, link.unit): link.reversed() for link in links}
     found = []

@@ -23,6 +23,16 @@ def percent(share: Interval) -> str:
     return f"{100 * share.value:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})"
 
 
+def in_points(change: Interval) -> str:
+    """As what two shares differ by is read.
+
+    Example:
+        >>> in_points(Interval(0.121, 0.1, 0.143))
+        '12.1 points (10.0 to 14.3)'
+    """
+    return f"{100 * change.value:.1f} points ({100 * change.low:.1f} to {100 * change.high:.1f})"
+
+
 def plain(number: Interval) -> str:
     """As it is.
 

@@ -5,6 +5,7 @@ linear filter loses exactly what it had there.
 """
 
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import UInt8
@@ -52,7 +53,7 @@ def shuffled(images: Images, side: float, cuts: int, draw: int) -> Images:
         images: the batch.
         side: of the square, in pixels.
         cuts: tiles along a side; of a square smaller than that, pixels.
-        draw: number of the order; each image of the batch has its own.
+        draw: number of the order; each image has its own, whichever others there are beside it.
     """
     height, width = images.shape[1:3]
     tile = max(1, int(min(side, height, width) / cuts))
@@ -63,7 +64,7 @@ def shuffled(images: Images, side: float, cuts: int, draw: int) -> Images:
     found = images.copy()
     for number, image in enumerate(images):
         square = image[rows, columns].reshape(cuts, tile, cuts, tile, -1).swapaxes(1, 2)
-        tiles = square.reshape(cuts * cuts, tile, tile, -1)[displaced(cuts * cuts, (draw, number))]
+        tiles = square.reshape(cuts * cuts, tile, tile, -1)[displaced(cuts * cuts, (draw, own_seed(image)))]
         square = tiles.reshape(cuts, cuts, tile, tile, -1).swapaxes(1, 2)
         found[number, rows, columns] = square.reshape(cuts * tile, cuts * tile, -1)
     return found
@@ -76,7 +77,8 @@ def scrambled(images: Images, side: float, cuts: int, draw: int) -> Images:
         images: the batch.
         side: of the square, in pixels.
         cuts: tiles along a side; 1: the square as a whole.
-        draw: number of the phases; each image and tile has its own, all channels the same.
+        draw: number of the phases; each image and tile has its own, whichever others there are beside it, all channels
+            the same.
     """
     height, width = images.shape[1:3]
     if min(height, width) < 2:
@@ -86,7 +88,7 @@ def scrambled(images: Images, side: float, cuts: int, draw: int) -> Images:
     rows, columns = central(height, cuts * tile), central(width, cuts * tile)
     found = images.copy()
     for number, image in enumerate(images):
-        noise = np.random.default_rng((1, draw, number)).standard_normal((cuts, cuts, tile, tile))
+        noise = np.random.default_rng((1, draw, own_seed(image))).standard_normal((cuts, cuts, tile, tile))
         turn = np.exp(1j * np.angle(np.fft.rfft2(noise)))
         turn[..., 0, 0] = 1
         square = image[rows, columns].reshape(cuts, tile, cuts, tile, -1).transpose(0, 2, 4, 1, 3).astype(np.float32)
@@ -120,6 +122,11 @@ def central(extent: int, length: int) -> slice:
     """``length`` places in the middle of ``extent``."""
     first = (extent - length) // 2
     return slice(first, first + length)
+
+
+def own_seed(image: UInt8[np.ndarray, "height width channel"]) -> int:
+    """Of what is drawn at random for an image: by what is in it. Its number among others would tell of these."""
+    return crc32(image.tobytes())
 
 
 def displaced(count: int, seed: tuple[int, ...]) -> NDArray[np.int64]:

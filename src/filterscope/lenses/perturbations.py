@@ -1,7 +1,7 @@
 """The lens that takes one thing at a time from what units are most active for, and writes down what is left."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,21 +11,18 @@ from numpy.typing import NDArray
 from filterscope.ascent.canvas import fit_canvas
 from filterscope.atlas.records import Layer, Pair, Patch, Perturbation
 from filterscope.atlas.work import Picture, Result, Task
-from filterscope.errors import BadImages, FilterscopeError
+from filterscope.errors import FilterscopeError
 from filterscope.images import ImageSource
 from filterscope.images.scenes import Scenes
 from filterscope.images.stimuli.canvas import GREY
 from filterscope.lenses.alteration_series import Alteration, alterations
 from filterscope.lenses.centre import Centre
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest
+from filterscope.lenses.places import Named, ScanPlaces, fold, found_before, named_places, shares
 from filterscope.lenses.pool import SAME, Crop, Strongest, choose, cut, cut_all, groups, origin, seen
 from filterscope.lenses.remainders import Heard, remainders
-from filterscope.lenses.scan import ScanChunk, chunks
-from filterscope.lenses.statistics import UnitStatistics, fold, unpack
+from filterscope.lenses.scan import chunks
 from filterscope.lenses.strips import strips
-
-STRONGEST = 9
-"""Places in the images that each unit may name for the pool."""
 
 ALTERATIONS_A_TASK = 16
 """What a run that is killed loses at most."""
@@ -71,10 +68,10 @@ class Perturbations:
         drawn = bench.images is None
         source = images_of(bench, self)
         facts = (bench.network.digest, source.digest, self, list(layers))
-        named = found_before(bench, layers) if not drawn else None
+        named = None if drawn else found_before({layer.name: bench.found(Patch, layer.name) for layer in layers})
         if named is None:
-            packed = yield Stage("where units are strongest", "images", self.scans(bench, source, layers, facts), fold)
-            named = named_places(unpack(packed) if packed else {})
+            found = yield Stage("where units are strongest", "images", self.scans(bench, source, layers, facts), fold)
+            named = named_places(found)
         tasks: list[Task] = []
         for group in groups(bench.network, layers):
             tasks += self.tasks(bench, group, named, facts)
@@ -89,7 +86,7 @@ class Perturbations:
                 digest=digest("strongest places", *facts, chunk.start, chunk.stop),
                 lens=self.name,
                 title=f"look for the strongest places in images {chunk.start} to {chunk.stop - 1}",
-                work=FindPlaces(ScanChunk(tuple(layers), chunk, STRONGEST), self),
+                work=FindPlaces(ScanPlaces(tuple(layers), chunk), self),
                 size=len(chunk),
             )
             for chunk in chunks(len(source))
@@ -154,54 +151,6 @@ def images_of(bench: Workbench, settings: Perturbations) -> ImageSource:
     return Scenes(preprocessing.input_size, settings.scenes, settings.seed, colour, channels)
 
 
-@dataclass(frozen=True, eq=False)
-class Named:
-    """Where every unit is strongest: of each layer (unit, image, y, x, activation), one row a place."""
-
-    places: dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]
-    """(place, 4): unit, image, y, x; and the activations."""
-
-    def largest(self, layer: Layer) -> NDArray[np.float64]:
-        """Of every unit the largest activation; minus infinity where there is none."""
-        where, values = self.places[layer.name]
-        found = np.full(layer.channels, -np.inf)
-        np.maximum.at(found, where[:, 0], values)
-        return found
-
-
-def found_before(bench: Workbench, layers: Sequence[Layer]) -> Named | None:
-    """What the lens ``patches`` has found; None where it has not looked at all of the layers."""
-    places = {}
-    for layer in layers:
-        patches = [patch for patch in bench.found(Patch, layer.name) if patch.call == 0]
-        if not patches:
-            return None
-        places[layer.name] = (
-            np.array([(patch.unit, patch.image, patch.y, patch.x) for patch in patches], np.int64),
-            np.array([patch.activation for patch in patches], np.float64),
-        )
-    return Named(places)
-
-
-def named_places(statistics: dict[str, UnitStatistics]) -> Named:
-    """The same from a scan.
-
-    Raises:
-        BadImages: if no image could be read.
-    """
-    if not any(one.images for one in statistics.values()):
-        raise BadImages("none of the images could be read")
-    places = {}
-    for name, one in statistics.items():
-        unit, rank = np.nonzero((one.image >= 0) & (one.call == 0))
-        at = (unit, rank)
-        places[name] = (
-            np.stack([unit, one.image[at], one.y[at], one.x[at]], 1).astype(np.int64),
-            one.value[at].astype(np.float64),
-        )
-    return Named(places)
-
-
 def strongest(bench: Workbench, group: Sequence[Layer], canvas: Pair, named: Named) -> Strongest:
     """The places of a group's units as parts of images."""
     parts: list[tuple[NDArray[Any], ...]] = []
@@ -212,8 +161,7 @@ def strongest(bench: Workbench, group: Sequence[Layer], canvas: Pair, named: Nam
             [origin(bench.network, layer, canvas, (int(y), int(x))) for y, x in where[:, 2:]], np.int64
         ).reshape(-1, 2)
         best = named.largest(layer)[where[:, 0]]
-        # Pre-activations may all be below zero, and have no scale of their own: then only their order tells.
-        share = np.where(best > 0, np.clip(values / np.where(best > 0, best, 1), 0, 1), np.where(values == best, 1, 0))
+        share = shares(values, best)
         parts.append((where[:, 0] + first, where[:, 1], corners[:, 0], corners[:, 1], share))
         first += layer.channels
     unit, image, top, left, share = (np.concatenate(one) for one in zip(*parts, strict=True))
@@ -222,15 +170,14 @@ def strongest(bench: Workbench, group: Sequence[Layer], canvas: Pair, named: Nam
 
 @dataclass(frozen=True)
 class FindPlaces:
-    """Scan some images for the strongest places. Called with the workbench; its partial: packed statistics."""
+    """Scan some images for the strongest places. Called with the workbench; its partial: packed places."""
 
-    scan: ScanChunk
+    scan: ScanPlaces
     settings: Perturbations
 
     def __call__(self, bench: Workbench) -> Result:
-        """The statistics alone: the images are no part of an atlas that is of other ones, or of none."""
-        source = images_of(bench, self.settings)
-        return Result(partial=self.scan(replace(bench, images=source)).partial)
+        """The places alone: the images are no part of an atlas that is of other ones, or of none."""
+        return self.scan.of(bench, images_of(bench, self.settings))
 
 
 @dataclass(frozen=True)

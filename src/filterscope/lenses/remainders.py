@@ -31,6 +31,9 @@ ROUNDING = 1e-6
 BLURRED = (16, 32, 64)
 """Parts of the extent that standard deviations of blurs are."""
 
+STEPS = 1000
+"""Into which responses are rounded where parts of images are ranked by them."""
+
 MOST = 2.0
 """What an alteration leaves is given up to this."""
 
@@ -59,8 +62,11 @@ class Heard:
         grey: Sequence[Float[np.ndarray, "_unit"]],
         strongest: int,
     ) -> "Heard":
-        """Choose every unit's strongest parts; of equal ones the earlier."""
-        top = [np.argsort(-values, axis=0, kind="stable")[:strongest].T.astype(np.int64) for values in base]
+        """Choose every unit's strongest parts; of those that rounding alone may tell apart the earlier."""
+        top = [
+            np.argsort(-in_steps(values - nothing), axis=0, kind="stable")[:strongest].T.astype(np.int64)
+            for values, nothing in zip(base, grey, strict=True)
+        ]
         heard = cls(pixels, [np.asarray(one) for one in grey], top, [[] for _ in base])
         heard.add(base)
         return heard
@@ -89,6 +95,12 @@ class Heard:
             [arrays[f"top {number}"] for number in range(count)],
             [list(arrays[f"values {number}"]) for number in range(count)],
         )
+
+
+def in_steps(values: Float[np.ndarray, "crop unit"]) -> NDArray[np.float64]:
+    """As shares of every unit's largest change, in steps far above what rounding can change."""
+    largest = np.abs(values).max(0, initial=0).astype(np.float64)
+    return np.round(values / np.where(largest > 0, largest, 1) * STEPS)
 
 
 def remainders(

@@ -1,4 +1,4 @@
-"""The page 'before and after' of a trim: the proof as a reader wants it, and every filter that went, with its picture."""
+"""The page 'before and after' of a trim: the proof as a reader wants it, and every filter that went."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

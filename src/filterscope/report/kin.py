@@ -1,9 +1,11 @@
 """Families of filters: who belongs together, and how each lies against the one that most are related to."""
 
-import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from filterscope.atlas.linkage import FAMILY, groups
 from filterscope.atlas.records import Relation
 
 COPIES = ("rotated", "mirrored", "shifted")
@@ -24,10 +26,6 @@ def copies(records: Iterable[Relation]) -> list[Relation]:
     return [one for one in records if one.kind in COPIES]
 
 
-TOGETHER = 0.5
-"""Mean likeness of two groups of units, unrelated ones counting zero, down to which they are one family."""
-
-
 def families(related: Sequence[Relation], judged: Collection[tuple[str, int]]) -> list[list[Kin]]:
     """The families of one layer, the largest first; each begins with the member that most others are related to.
 
@@ -38,33 +36,28 @@ def families(related: Sequence[Relation], judged: Collection[tuple[str, int]]) -
         related: relations between copies, of one layer.
         judged: (layer, unit) of those that were found to be in a family: a pair by itself may be too weak for one.
     """
-    found = []
-    for group in joined(related):
-        near: dict[int, list[Relation]] = {}
-        for one in related:
-            if {one.unit, one.other} <= group and {(one.layer, one.unit), (one.layer, one.other)} <= set(judged):
-                near.setdefault(one.other, []).append(one)
-        if near:
-            found.append(reached(min(near, key=lambda unit: (-len(near[unit]), unit)), near))
+    known = set(judged)
+    group = joined(related)
+    inside: dict[int, dict[int, list[Relation]]] = {}
+    for one in related:
+        if group[one.unit] == group[one.other] and {(one.layer, one.unit), (one.layer, one.other)} <= known:
+            inside.setdefault(group[one.unit], {}).setdefault(one.other, []).append(one)
+    found = [
+        reached(min(near, key=lambda unit: (-len(near[unit]), unit)), near)  # used at once
+        for near in inside.values()
+    ]
     return sorted(found, key=lambda members: (-len(members), members[0].unit))
 
 
-def joined(related: Sequence[Relation]) -> list[set[int]]:
-    """Units in groups by average linkage, as families were told when they were found: a chain of pairs is none."""
-    likeness = {frozenset((one.unit, one.other)): one.similarity for one in related}
-    groups = [{unit} for unit in sorted({unit for pair in likeness for unit in pair})]
-
-    def mean(one: set[int], other: set[int]) -> float:
-        total = sum(likeness.get(frozenset((unit, mate)), 0.0) for unit in one for mate in other)
-        return total / (len(one) * len(other))
-
-    while len(groups) > 1:
-        one, other = max(itertools.combinations(groups, 2), key=lambda pair: mean(*pair))
-        if mean(one, other) < TOGETHER:
-            break
-        groups.remove(other)
-        one |= other
-    return groups
+def joined(related: Sequence[Relation]) -> dict[int, int]:
+    """The group of every unit, joined as families were when they were found: a chain of pairs is none."""
+    units = sorted({unit for one in related for unit in (one.unit, one.other)})
+    place = {unit: number for number, unit in enumerate(units)}
+    likeness = np.zeros((len(units), len(units)))
+    for one in related:
+        row, column = place[one.unit], place[one.other]
+        likeness[row, column] = likeness[column, row] = one.similarity
+    return dict(zip(units, groups(likeness, FAMILY).tolist(), strict=True))
 
 
 def reached(head: int, near: dict[int, list[Relation]]) -> list[Kin]:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 WARNING, NOTE, LEFT_OUT = "warning", "note", "left out"
 """How a verdict is meant: something to look at; something to know; something that could not be measured."""
 
-FILTERS, LAYERS, SHARE, NUMBER, NOTHING = "filters", "layers", "share", "number", "none"
-"""What the number of a verdict is."""
+FILTERS, LAYERS, SHARE, POINTS, NUMBER, NOTHING = "filters", "layers", "share", "points", "number", "none"
+"""What the number of a verdict is. What two shares differ by is in points: 60 % is 20 points above 40 %, not 20 %."""
 
 NAMED = 3
 """Filters or layers that a claim names."""
@@ -48,8 +48,8 @@ class Among:
 class Kind:
     """How findings of a kind are told.
 
-    ``tell`` gives the claim; ``counts`` says what its number is: FILTERS or LAYERS that are counted, a SHARE, a plain
-    NUMBER, or NOTHING.
+    ``tell`` gives the claim; ``counts`` says what its number is: FILTERS or LAYERS that are counted, a SHARE, POINTS,
+    a plain NUMBER, or NOTHING.
     """
 
     level: str
@@ -156,6 +156,20 @@ def share(level: str, phrase: str) -> Kind:
     return Kind(level, tell, SHARE)
 
 
+def in_points(level: str, phrase: str) -> Kind:
+    """A claim about what two shares differ by."""
+
+    def tell(findings: Sequence[Finding], _among: Among) -> str:
+        one = findings[0]
+        where = "" if one.layer == NETWORK else f" ({one.layer})"
+        if one.value is None:
+            return f"{phrase}{where}"
+        span = "" if one.low is None or one.high is None else f" ({100 * one.low:.1f} to {100 * one.high:.1f})"
+        return f"{phrase}{where}: {100 * one.value:.1f} points{span}"
+
+    return Kind(level, tell, POINTS)
+
+
 def number(level: str, phrase: str) -> Kind:
     """The same with a plain number."""
 
@@ -195,15 +209,15 @@ KINDS: dict[str, Kind] = {
     # What makes all else doubtful comes first: a gap may be no overfitting at all.
     "near-duplicates": share(WARNING, "validation images are among the training images"),
     "shift between the sets": number(WARNING, "training and validation pictures can be told apart, AUC"),
-    "batch norm statistics": share(WARNING, "batch norm's running statistics are wrong; better ones gain"),
+    "batch norm statistics": in_points(WARNING, "batch norm's running statistics are wrong; better ones gain"),
     "wrong labels in training": share(WARNING, "training images have wrong labels"),
     "wrong labels in validation": share(WARNING, "validation images have wrong labels"),
     "other classes in validation": share(WARNING, "validation images would have to change class"),
-    "overfits": share(WARNING, "it overfits: training accuracy is above validation accuracy by"),
-    "gap opens": share(WARNING, "the gap opens here"),
+    "overfits": in_points(WARNING, "it overfits, training accuracy above validation accuracy"),
+    "gap opens": in_points(WARNING, "from here on a linear probe is better on training images"),
     "memorises": filters(WARNING, "serve training images alone", "serves training images alone"),
-    "more data": share(NOTE, "more data is the likelier cure: doubling them brought"),
-    "smaller network": share(NOTE, "a smaller network is the likelier cure: twice the data brought"),
+    "more data": in_points(NOTE, "more data is the likelier cure, twice the images brought"),
+    "smaller network": in_points(NOTE, "a smaller network is the likelier cure, twice the images brought"),
     "over-confident": number(WARNING, "it is too sure rather than overfitted, loss above training by"),
     "sets too small": share(WARNING, "the sets are too small to tell gaps below"),
     "provably dead": filters(WARNING, "are dead, whatever the image", "is dead, whatever the image"),
@@ -227,7 +241,7 @@ KINDS: dict[str, Kind] = {
     ),
     "sees the whole image before": layers(NOTE, "come where the whole image was already seen"),
     "probe accuracy saturates": share(NOTE, "a linear probe is no better behind any later layer"),
-    "gap": share(NOTE, "training accuracy less validation accuracy"),
+    "gap": in_points(NOTE, "training accuracy less validation accuracy"),
     "uneven classes": number(NOTE, "the largest class has so many times the images of the smallest"),
     "fires for a single image": filters(NOTE, "owe all to a single image", "owes all to a single image"),
     "antiphase": filters(NOTE, "are the opposite of another one", "is the opposite of another one"),

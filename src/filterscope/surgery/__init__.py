@@ -3,5 +3,6 @@
 from filterscope.surgery.apply import Outcome, Trimmed, apply
 from filterscope.surgery.levels import trim
 from filterscope.surgery.plan import Plan, Step, plan
+from filterscope.surgery.proof import Proof, prove
 
-__all__ = ["Outcome", "Plan", "Step", "Trimmed", "apply", "plan", "trim"]
+__all__ = ["Outcome", "Plan", "Proof", "Step", "Trimmed", "apply", "plan", "prove", "trim"]

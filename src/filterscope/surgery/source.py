@@ -2,9 +2,9 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from importlib import import_module
-from keyword import iskeyword
 from typing import Any
 
 import torch
@@ -89,7 +89,7 @@ def source_of(module: nn.Module, title: str, original: nn.Module | None = None) 
 
 def _class_name(module: nn.Module) -> str:
     name = type(module).__name__
-    return "Network" if hasattr(nn, name) or not name.isidentifier() or iskeyword(name) else name
+    return "Network" if hasattr(nn, name) or not name.isidentifier() else name
 
 
 def _modules(module: nn.Module, graph: fx.Graph, original: nn.Module | None) -> Iterator[str]:
@@ -172,13 +172,13 @@ def _place(name: str) -> str:
     """The expression for a module of this name."""
     place = "self"
     for part in filter(None, name.split(".")):
-        place = f"{place}.{part}" if part.isidentifier() and not iskeyword(part) else f'getattr({place}, "{part}")'
+        place = f"{place}.{part}" if part.isidentifier() else f'getattr({place}, "{part}")'
     return place
 
 
 def _set(name: str, value: str) -> str:
     above, _, own = name.rpartition(".")
-    if own.isidentifier() and not iskeyword(own):
+    if own.isidentifier():
         return f"{_place(above)}.{own} = {value}"
     return f'{_place(above)}.add_module("{own}", {value})'
 
@@ -198,7 +198,7 @@ def _imports(names: dict[str, Any], forward: str) -> tuple[list[str], list[str]]
         else:
             lines.append(_import(name, value))
             libraries.add(lines[-1].split()[1].partition(".")[0])
-    return lines, sorted(libraries - {"torch", "math", "operator", "_operator", "builtins"})
+    return lines, sorted(libraries - {"torch", *sys.stdlib_module_names})
 
 
 def _import(name: str, value: Any) -> str:

@@ -365,7 +365,7 @@ export interface Verdict {
   /** One sentence, in English. */
   claim: string;
   /** What is counted, or what the value of its finding is. */
-  number: "filters" | "layers" | "share" | "number" | "none";
+  number: "filters" | "layers" | "share" | "points" | "number" | "none";
   /** The command that tells every finding. */
   command: string;
   findings: FindingInfo[];

@@ -82,6 +82,12 @@ const VALUES: Record<string, (finding: FindingInfo, spectrum: SpectrumInfo | und
   "too many filters": ({ value }, spectrum) => (spectrum ? `${plain(value)} / ${spectrum.width}` : plain(value)),
   "candidate for more filters": ({ value }, spectrum) => (spectrum ? `${plain(value)} / ${spectrum.width}` : plain(value)),
   "shift between the sets": ({ value }) => plain(value),
+  "batch norm statistics": ({ value }) => points(value),
+  overfits: ({ value }) => points(value),
+  "gap opens": ({ value }) => points(value),
+  "more data": ({ value }) => points(value),
+  "smaller network": ({ value }) => points(value),
+  gap: ({ value }) => points(value),
   "over-confident": ({ value }) => plain(value),
   "uneven classes": ({ value }) => plain(value),
 };
@@ -97,6 +103,18 @@ export function valueText(diagnosis: Diagnosis, kind: string, finding: FindingIn
 export function points(value: number | null): string {
   const text = plain(value === null ? null : Number((100 * value).toFixed(1)));
   return value !== null && value > 0 ? `+${text}` : text;
+}
+
+/** Where a shift goes, in positions of the layer's input. */
+export function arrows(down: number, right: number): string {
+  const ways: [number, string, string][] = [
+    [down, "↓", "↑"],
+    [right, "→", "←"],
+  ];
+  return ways
+    .filter(([value]) => value)
+    .map(([value, there, back]) => `${plain(Math.abs(value))}${value > 0 ? there : back}`)
+    .join("\u2009");
 }
 
 /** Directions around a circle, moved until neighbours are `apart` degrees from each other; in the order given. */

@@ -1,7 +1,7 @@
 /** One verdict: its number and its claim; opened, the filters or layers that it speaks of side by side. */
 
 import type { Diagnosis, FindingInfo, LayerInfo, Verdict } from "../data/contract";
-import { relationsBehind, valueText } from "../data/diagnosis";
+import { points, relationsBehind, valueText } from "../data/diagnosis";
 import { percent, plain } from "../numbers";
 import { Tile } from "../pictures/tile";
 import { useAddress, useApp } from "../state/app";
@@ -64,13 +64,14 @@ function VerdictNumber({ verdict }: { verdict: Verdict }) {
     );
   }
   const [first] = findings;
-  const text = number === "share" ? percent : plain;
+  const text = { share: percent, points: (value: number | null | undefined) => points(value ?? null), number: plain }[number];
+  const said = number === "points" ? [words.diagnosis.points] : [];
+  if (first && first.low !== null && first.high !== null)
+    said.push(fill(words.diagnosis.interval, { low: text(first.low), high: text(first.high) }));
   return (
     <span class="verdict-number">
       <b>{text(first?.value)}</b>
-      {first && first.low !== null && first.high !== null && (
-        <small>{fill(words.diagnosis.interval, { low: text(first.low), high: text(first.high) })}</small>
-      )}
+      <small>{said.join(", ")}</small>
     </span>
   );
 }

@@ -1,11 +1,12 @@
 /** A family of filters around a circle: each at the angle by which the first must be turned to become it. */
 
 import type { Diagnosis, FamilyInfo, LayerData, LayerInfo } from "../data/contract";
-import { movedApart, tie } from "../data/diagnosis";
+import { arrows, movedApart, tie } from "../data/diagnosis";
 import { formatted } from "../numbers";
 import { FilterTile } from "../parts/filter_tile";
 import { bestKind } from "../parts/picture_kind";
 import { useApp } from "../state/app";
+import { useWidth } from "../state/width";
 import { fill } from "../words";
 
 /** Side of the square that so many members stand in. */
@@ -32,6 +33,9 @@ function sizes(count: number): { side: number; tile: number; radius: number; apa
   }
 }
 
+/** Side of the circle where members stand beside it, as there is no room around it. */
+const BESIDE = 150;
+
 interface FamilyWheelProps {
   diagnosis: Diagnosis;
   family: FamilyInfo;
@@ -41,9 +45,14 @@ interface FamilyWheelProps {
 
 export function FamilyWheel({ diagnosis, family, layer, data }: FamilyWheelProps) {
   const { words } = useApp();
+  const [frame, room] = useWidth<HTMLDivElement>();
   const { members } = family;
-  const { side, tile, radius, apart } = sizes(members.length);
-  const inner = radius - tile * 0.85;
+  const around = sizes(members.length);
+  const fits = room === 0 || around.side <= room;
+  const side = fits ? around.side : BESIDE;
+  const { radius, apart } = around;
+  const tile = fits ? around.tile : LARGEST;
+  const inner = fits ? radius - tile * 0.85 : BESIDE / 2 - 8;
   const middle = side / 2;
   const at = (degrees: number, far: number): [number, number] => {
     const turn = (degrees * Math.PI) / 180;
@@ -53,46 +62,62 @@ export function FamilyWheel({ diagnosis, family, layer, data }: FamilyWheelProps
   const ties = members.map((one) => tie(diagnosis, family, one.unit));
   const byKernels = ties.some((one) => one !== null && one.scale !== null);
   const shows = bestKind(data, members.map((one) => one.unit), byKernels ? ["kernel"] : []);
-  return (
-    <div class="wheel" style={{ width: `${side}px`, height: `${side}px` }}>
-      <svg aria-hidden="true" width={side} height={side} viewBox={`0 0 ${side} ${side}`}>
-        <circle class="rim" cx={middle} cy={middle} r={inner} />
-        {members.map((one, place) => {
-          const [x, y] = at(one.angle ?? 0, inner);
-          const [toX, toY] = at(angles[place] ?? 0, radius - tile * 0.5);
-          return (
-            <g key={one.unit} class={one.mirrored ? "mirrored" : ""}>
-              <line class="spoke" x1={middle} y1={middle} x2={x} y2={y} />
-              <line class="lead" x1={x} y1={y} x2={toX} y2={toY} />
-              <circle class="dot" cx={x} cy={y} r={place ? 3 : 4.5} />
-            </g>
-          );
-        })}
-      </svg>
+  const tiles = members.map((one, place) => {
+    const [x, y] = at(angles[place] ?? 0, radius);
+    const found = ties[place];
+    const moved = found?.kind === "shifted" ? arrows(found.dy ?? 0, found.dx ?? 0) : "";
+    const lies = moved || `${one.mirrored ? "⇋ " : ""}${Math.round(one.angle ?? 0)}°`;
+    const turned = fill(words.diagnosis.member, { angle: Math.round(one.angle ?? 0) });
+    const how = moved ? fill(words.diagnosis.moved, { arrows: moved }) : turned;
+    const similarity = found?.similarity;
+    return (
+      <div
+        key={one.unit}
+        class="wheel-member"
+        title={[
+          `${layer.name}:${one.unit}`,
+          one.mirrored ? `${words.diagnosis.mirrored}, ${how}` : how,
+          place === 0
+            ? words.diagnosis.first
+            : similarity === undefined || similarity === null
+              ? words.diagnosis.byOthers
+              : fill(words.diagnosis.correlation, { value: formatted("correlation", similarity) }),
+        ].join("; ")}
+        style={fits ? { left: `${x - tile / 2}px`, top: `${y - (tile + UNDER) / 2}px`, width: `${tile}px` } : {}}
+      >
+        <FilterTile {...{ layer, data, shows }} place={data.units.indexOf(one.unit)} size={tile} value={lies} />
+      </div>
+    );
+  });
+  const circle = (
+    <svg aria-hidden="true" width={side} height={side} viewBox={`0 0 ${side} ${side}`}>
+      <circle class="rim" cx={middle} cy={middle} r={inner} />
       {members.map((one, place) => {
-        const [x, y] = at(angles[place] ?? 0, radius);
-        const similarity = ties[place]?.similarity;
-        const lies = `${one.mirrored ? "⇋ " : ""}${Math.round(one.angle ?? 0)}°`;
-        const how = fill(words.diagnosis.member, { angle: Math.round(one.angle ?? 0) });
+        const [x, y] = at(one.angle ?? 0, inner);
+        const [toX, toY] = at(angles[place] ?? 0, radius - tile * 0.5);
         return (
-          <div
-            key={one.unit}
-            class="wheel-member"
-            title={[
-              `${layer.name}:${one.unit}`,
-              one.mirrored ? `${words.diagnosis.mirrored}, ${how}` : how,
-              place === 0
-                ? words.diagnosis.first
-                : similarity === undefined || similarity === null
-                  ? words.diagnosis.byOthers
-                  : fill(words.diagnosis.correlation, { value: formatted("correlation", similarity) }),
-            ].join("; ")}
-            style={{ left: `${x - tile / 2}px`, top: `${y - (tile + UNDER) / 2}px`, width: `${tile}px` }}
-          >
-            <FilterTile {...{ layer, data, shows }} place={data.units.indexOf(one.unit)} size={tile} value={lies} />
-          </div>
+          <g key={one.unit} class={one.mirrored ? "mirrored" : ""}>
+            <line class="spoke" x1={middle} y1={middle} x2={x} y2={y} />
+            {fits && <line class="lead" x1={x} y1={y} x2={toX} y2={toY} />}
+            <circle class="dot" cx={x} cy={y} r={place ? 3 : 4.5} />
+          </g>
         );
       })}
+    </svg>
+  );
+  return (
+    <div class="wheel-frame" ref={frame}>
+      {fits ? (
+        <div class="wheel" style={{ width: `${side}px`, height: `${side}px` }}>
+          {circle}
+          {tiles}
+        </div>
+      ) : (
+        <div class="wheel-beside">
+          {circle}
+          <div class="wheel-members">{tiles}</div>
+        </div>
+      )}
     </div>
   );
 }

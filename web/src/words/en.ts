@@ -432,9 +432,11 @@ export const en = {
     blocksHelp: "What becomes of accuracy when a block is bypassed and batch norm recalibrated, in points of a hundred; the line is the 95 % interval, the upright one no change.",
     blockText: "{change} points ({low} to {high}); influence {influence}; {parameters} parameters",
     families: "Families of copies",
-    familiesHelp: "Each around the member that most others are related to, which stands at 0° on the right. The others stand at the angle, counter-clockwise, by which that one is to be turned to become them; ⇋: mirrored first.",
+    points: "points",
+    familiesHelp: "Each around the member that most others are related to, which stands at 0° on the right. The others stand at the angle, counter-clockwise, by which that one is to be turned to become them; ⇋: mirrored first. Arrows: it is moved, by so many positions of the layer's input.",
     wheel: "{layer}:{unit} and its copies",
     member: "turned by {angle}°",
+    moved: "moved by {arrows}",
     first: "the one that the others are held against",
     byOthers: "related by way of others",
     kinds: {

@@ -450,9 +450,11 @@ export const zh: Words = {
     blocksHelp: "绕过一个模块并重新校准批归一化后准确率的变化，以百分点计；横线是 95 % 置信区间，竖线表示没有变化。",
     blockText: "{change} 个百分点（{low} 至 {high}）；影响 {influence}；{parameters} 个参数",
     families: "副本家族",
-    familiesHelp: "每个家族围绕与其他成员关系最多的一个，它位于右侧 0°。其他成员位于将它逆时针旋转后成为它们的角度；⇋：先镜像。",
+    points: "个百分点",
+    familiesHelp: "每个家族围绕与其他成员关系最多的一个，它位于右侧 0°。其他成员位于将它逆时针旋转后成为它们的角度；⇋：先镜像。箭头：平移了该层输入中的若干位置。",
     wheel: "{layer}:{unit} 及其副本",
     member: "旋转 {angle}°",
+    moved: "平移 {arrows}",
     first: "其他成员与之比较的滤波器",
     byOthers: "经由其他成员相关",
     kinds: {
