@@ -115,11 +115,6 @@ class Trimmed:
         return tuple(one.step.layer for one in self.having("done") if one.step.kind == BYPASS)
 
     @property
-    def bypassed(self) -> tuple[str, ...]:
-        """The parts that were left out as a whole, in order."""
-        return tuple(one.step.layer for one in self.having("done") if one.step.kind == BYPASS)
-
-    @property
     def masked(self) -> dict[str, tuple[int, ...]]:
         """The units that are still there, and only held at what they always are; numbered as in the original."""
         found: dict[str, tuple[int, ...]] = {}
