@@ -65,7 +65,7 @@ def ours(network: fs.Network, images: str, drops: Sequence[float], blocks: bool)
         yield drop, Small(small.network, f"filters{' and layers' * blocks}{parts}", flops(small.network) / total, share)
 
 
-def peers(network: fs.Network, sample: Sample, judge: Judge, most: float) -> Iterator[Small]:
+def peers(network: fs.Network, sample: Sample, judge: Judge, most: float, ratios: Sequence[float]) -> Iterator[Small]:
     """What torch-pruning makes of a network, in every way, at growing ratios."""
     total = flops(network)
     ways: dict[str, Any] = {
@@ -75,7 +75,7 @@ def peers(network: fs.Network, sample: Sample, judge: Judge, most: float) -> Ite
     }
     for how, importance in ways.items():
         for everywhere in (False, True):
-            for ratio in RATIOS:
+            for ratio in ratios:
                 try:
                     module = pruned(network, sample, importance, ratio, everywhere)
                 except Exception as error:  # noqa: BLE001  # whatever it raises is its result
@@ -89,6 +89,7 @@ def peers(network: fs.Network, sample: Sample, judge: Judge, most: float) -> Ite
                     share = judge.worth(module).share
                     name = f"{how}, {'global' if everywhere else 'local'} {ratio:.0%}{', recalibrated' * again}"
                     worst = min(worst, judge.base.share - share)
+                    print(f"   {name}: {1 - flops(small) / total:.1%} gone, {100 * (share - judge.base.share):+.2f}")
                     yield Small(small, name, flops(small) / total, share)
                 if worst > most / 100 + FAR:
                     break
@@ -129,6 +130,8 @@ def main() -> None:
     parser.add_argument("images")
     parser.add_argument("--drops", nargs="*", type=float, default=[1, 3, 10], help="points of accuracy")
     parser.add_argument("--sides", nargs="*", default=["blocks", "filters", "peer"])
+    parser.add_argument("--compared", type=int, default=2500, help="images on which torch-pruning's are compared")
+    parser.add_argument("--ratios", nargs="*", type=float, default=RATIOS, help="shares of channels it takes")
     parser.add_argument("--train", help="labelled images to fine-tune on")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--tuned", type=float, default=3, help="the drop whose networks are fine-tuned")
@@ -142,8 +145,8 @@ def main() -> None:
     for side in options.sides:
         begin = time.process_time()
         if side == "peer":
-            judge = Judge(network.module, sample)
-            found = list(peers(network, sample, judge, max(options.drops)))
+            judge = Judge(network.module, sample.first(options.compared))
+            found = list(peers(network, sample, judge, max(options.drops), options.ratios))
             for drop in options.drops:
                 good = [one for one in found if one.chosen >= judge.base.share - drop / 100 - 1e-12]
                 if good:
@@ -156,12 +159,9 @@ def main() -> None:
         lost = 100 * (held.worth(small.network.module).share - held.base.share)
         print(f"{drop:5.1f} {1 - small.left:10.1%} {lost:+10.2f}  {small.how}", flush=True)
     if options.train:
-        tuned = [
-            ("the original", network, 1.0),
-            *((one.how, one.network, one.left) for d, one in rows if d == options.tuned),
-        ]
-        for how, one, left in [("the original", network, 1.0), *small]:
-            after = finetune(one, options.train, Schedule(options.epochs, rate=0.01)).network
+        those = [(one.how, one.network, one.left) for drop, one in rows if drop == options.tuned]
+        for how, tuned, left in [("the original", network, 1.0), *those]:
+            after = finetune(tuned, options.train, Schedule(options.epochs, rate=0.01)).network
             lost = 100 * (held.worth(after.module).share - held.base.share)
             print(f"fine-tuned {options.epochs} epochs: {1 - left:10.1%} {lost:+10.2f}  {how}", flush=True)
 

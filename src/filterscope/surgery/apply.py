@@ -44,6 +44,9 @@ from filterscope.surgery.seen import Images, Seen, pixels_of, see
 NO_UNIT = -1
 """Stands for the layer as a whole among what was tried."""
 
+COMPARED = 2
+"""Images on which the cuts of a budgeted plan are compared, beside random ones."""
+
 Status = Literal["done", "masked", "refused", "undone"]
 
 
@@ -99,7 +102,12 @@ class Trimmed:
     @property
     def is_proven(self) -> bool:
         """Whether the answers are proven to be the same for all images, and not only seen to be in some."""
-        return not any(one.step.kind in SEEN_ONLY for one in self.having("done"))
+        return not self.is_lossy and not any(one.step.kind in SEEN_ONLY for one in self.having("done"))
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether steps were done that change the answers, within a budget."""
+        return any(one.step.kind in BUDGETED for one in self.having("done"))
 
     @property
     def bypassed(self) -> tuple[str, ...]:
@@ -117,7 +125,9 @@ class Trimmed:
     def __str__(self) -> str:
         before, after = self.parameters
         lines = [f"{before:,} parameters before, {after:,} after; the answers differ by {self.difference:.1e}"]
-        if not self.is_proven:
+        if self.is_lossy:
+            lines.append("not lossless: units or parts went that the answers needed, within a budget")
+        elif not self.is_proven:
             lines.append("not proven: units went that only never fired in the images; others may make them fire")
         for one in self.outcomes:
             units = ", ".join(map(str, one.step.units)) or one.step.other
@@ -127,7 +137,7 @@ class Trimmed:
         return "\n".join(lines)
 
 
-def apply(network: Network, plan: Plan, images: Any = None, *, tolerance: float = TOLERANCE) -> Trimmed:
+def apply(network: Network, plan: Plan, images: Images | None = None, *, tolerance: float = TOLERANCE) -> Trimmed:
     """Do what a plan says, on a copy in float64.
 
     A step that cannot be proven is refused, one that changes the answer is undone, and the rest goes on. Steps of the
@@ -150,7 +160,11 @@ def apply(network: Network, plan: Plan, images: Any = None, *, tolerance: float 
             f"the plan is for another network ({plan.digest[:12]}, not {network.digest[:12]}); "
             "make one for this one with filterscope.plan"
         )
-    table = Table(network, images if isinstance(images, Tensor) else None, tolerance)
+    some = pixels_of(network, images)
+    if some is not None and any(step.kind in BUDGETED for step in plan.steps):
+        # Such a step is compared with channels held at zero, which a few images tell as well as thousands.
+        some = some[:COMPARED]
+    table = Table(network, some, tolerance)
     replay(table, plan.steps, images)
     return table.result(plan.steps)
 

@@ -1,13 +1,10 @@
 """Which level a network is trimmed at: without any loss, or down to a budget."""
 
 from dataclasses import replace
-from typing import Any
-
-from torch import Tensor
 
 from filterscope.errors import BadImages, BadPlan
 from filterscope.model import Network
-from filterscope.surgery.apply import Table, Trimmed, replay
+from filterscope.surgery.apply import COMPARED, Table, Trimmed, replay
 from filterscope.surgery.apply import trim as without_loss
 from filterscope.surgery.cost import flops
 from filterscope.surgery.judge import Judge
@@ -17,6 +14,7 @@ from filterscope.surgery.plan import BYPASS, EXPECTED, FOLD, RECALIBRATE, REFIT,
 from filterscope.surgery.recalibration import norms_of
 from filterscope.surgery.sample import Sample, choosing
 from filterscope.surgery.search import Options, Progress, Search, Stage, inside
+from filterscope.surgery.seen import Images
 
 TOLD_BY_OTHERS = 0.9
 """Share of what readers were told by a unit from which on it counts as folded into the others, not as removed."""
@@ -24,7 +22,7 @@ TOLD_BY_OTHERS = 0.9
 
 def trim(
     network: Network,
-    images: Any = None,
+    images: Images | None = None,
     *,
     level: Level = "lossless",
     max_drop: float | None = None,
@@ -38,11 +36,8 @@ def trim(
 ) -> Trimmed:
     """Make a smaller network: without any loss, or, where a budget is given, the smallest one that keeps to it.
 
-    Without a budget the plan of ``level`` is made and applied, again and again until nothing more is found in what is
-    left. At "lossless" that is what is proven of all images; at "observed" also units that never fired in ``images``,
-    which is no proof: each reason says by the rule of three how often they may yet.
-
-    With one that level comes first. Then filters and, unless ``blocks`` is false, whole parts are taken away,
+    Without a budget the plan of the level is made and applied, again and again until nothing more is found in what is
+    left. With one that comes first. Then filters and, unless ``blocks`` is false, whole parts are taken away,
     always those that cost least for the FLOPs that they save, measured on one half of the images; the other half is
     never looked at. Every layer is then fitted, by least squares, to what it answered before.
 
@@ -51,7 +46,8 @@ def trim(
         images: a tensor as the network takes it, (image, channel, height, width), or what
             :func:`filterscope.open_images` takes. Answers are compared on some of them as well as on random ones; a
             budget needs them.
-        level: "lossless" or "observed".
+        level: "lossless": what is proven of all images. "observed": then also units that never fired in the images
+            (with a budget: in the half that chooses), which is no proof.
         max_drop: points of accuracy that may be lost on the half that chooses; where images have no labels, points of
             agreement with the original.
         keep: the share of FLOPs to come down to.
@@ -71,9 +67,8 @@ def trim(
         return without_loss(network, images, level=level, tolerance=tolerance, rounds=rounds)
     if images is None:
         raise BadImages("a budget is measured on images; give some with --images DIR, or images=")
-    budget = Budget(
-        network, images, Options(max_drop, keep, blocks, round_to, seed), level, tolerance, rounds, progress
-    )
+    options = Options(max_drop, keep, blocks, round_to, seed)
+    budget = Budget(network, images, options, level=level, tolerance=tolerance, rounds=rounds, progress=progress)
     stages = budget.search.stages()
     while True:
         found = budget.done(stages[-1])
@@ -95,17 +90,19 @@ class Budget:
     def __init__(
         self,
         network: Network,
-        images: Any,
+        images: Images,
         options: Options,
+        *,
         level: Level = "lossless",
         tolerance: float = TOLERANCE,
         rounds: int = 10,
         progress: Progress | None = None,
     ) -> None:
         self.network, self.images, self.options, self.tolerance = network, images, options, tolerance
-        self._some = images if isinstance(images, Tensor) else None
-        self._first = without_loss(network, images, level=level, tolerance=tolerance, rounds=rounds)
         self.sample = choosing(network, images, options.seed)
+        self._some = next(iter(self.sample))[1][:COMPARED]
+        given = self._some if level == "lossless" else self.sample.given
+        self._first = without_loss(network, given, level=level, tolerance=tolerance, rounds=rounds)
         table = self._table()
         options = replace(options, start=float(flops(network)))
         self.search = Search(self._first.network, self.sample, table.network, table.oracle.inputs, options, progress)

@@ -14,6 +14,7 @@ from filterscope.findings.reading import Reading, batch_for
 from filterscope.findings.scoring import NONE, class_numbers
 from filterscope.images import ImageSource, open_images
 from filterscope.images.digest import digest_of
+from filterscope.images.subset import Subset
 from filterscope.model import Network
 from filterscope.surgery.halves import halves
 
@@ -50,6 +51,14 @@ class Sample:
     def is_labelled(self) -> bool:
         """Whether any image has a class that the network knows."""
         return bool((self.labels != NONE).any())
+
+    @property
+    def given(self) -> Tensor | ImageSource:
+        """The images as others take them."""
+        if self.pixels is not None:
+            return self.pixels
+        assert self.source is not None
+        return Subset(self.source, tuple(int(one) for one in self.ids))
 
     def first(self, count: int) -> "Sample":
         """At most so many of the images, spread over all of them."""
