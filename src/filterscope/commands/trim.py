@@ -1,6 +1,7 @@
 """`filterscope trim`: a smaller network, the proof of what it still does, and a folder that loads by itself."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -96,8 +97,9 @@ def trim(
     source = open_images(images, classes=network.classes or None) if images is not None else None
     checkpoints = target.with_name(f"{target.name}.finetuning")
     with Bar() as bar:
-        asked = {"level": "observed" if observed else "lossless", "max_drop": max_drop, "keep": keep}
-        trimmed = cut(network, source, plan, {**asked, "blocks": not no_blocks, "round_to": round_to, "seed": seed})
+        asked: dict[str, Any] = {"level": "observed" if observed else "lossless", "max_drop": max_drop, "keep": keep}
+        asked |= {"blocks": not no_blocks, "round_to": round_to, "seed": seed}
+        trimmed = cut(network, source, plan, asked, bar)
         smaller = trimmed.network
         notes = [*plain_notes(trimmed, asked)]
         if finetune and train is not None:
@@ -157,7 +159,9 @@ def default_place(model: str) -> Path:
     return default_atlas(model).with_suffix(".trimmed")
 
 
-def cut(network: "Network", source: "ImageSource | None", plan: Path | None, asked: dict[str, Any]) -> "Trimmed":
+def cut(
+    network: "Network", source: "ImageSource | None", plan: Path | None, asked: dict[str, Any], bar: "Bar"
+) -> "Trimmed":
     """Do what the plan says, or make one; see :func:`filterscope.trim`."""
     from filterscope import surgery
 
@@ -165,8 +169,24 @@ def cut(network: "Network", source: "ImageSource | None", plan: Path | None, ask
         return surgery.apply(network, surgery.Plan.open(plan), a_few(network, source))
     usual = {"level": "lossless", "max_drop": None, "keep": None, "blocks": True, "round_to": 1, "seed": 0}
     given = {name: value for name, value in asked.items() if value != usual[name]}
+    if given.keys() & {"max_drop", "keep"}:
+        given["progress"] = searching(bar, asked["keep"])
     images: Any = source if set(given) & {"level", "max_drop", "keep"} else a_few(network, source)
     return surgery.trim(network, images, **given)
+
+
+def searching(bar: "Bar", keep: float | None) -> Callable[[float, str], None]:
+    """Move a bar while the search goes on: per cent of the FLOPs that went, of those that are to go."""
+    bar.stage("search", "% of FLOPs", round(100 * (1 - (keep or 0))), 0)
+    gone = 0
+
+    def progress(left: float, _words: str) -> None:
+        nonlocal gone
+        now = round(100 * (1 - left))
+        bar.advance(max(now - gone, 0))
+        gone = max(now, gone)
+
+    return progress
 
 
 def a_few(network: "Network", source: "ImageSource | None") -> "Tensor | None":
