@@ -33,26 +33,31 @@ def done(facts: Facts) -> list[Facts]:
 
 def gone(facts: Facts, links: Links) -> str:
     """Every filter that went, layer by layer, with its pictures and the reason."""
-    order = {(before or after)["layer"]: place for place, (before, after) in enumerate(facts["layers"])}
+    names = [(before or after)["layer"] for before, after in facts["layers"]]
     by_layer: dict[str, list[str]] = {}
     for one in done(facts):
         step = one["step"]
         found = by_layer.setdefault(step["layer"], [])
         if not step["units"]:
-            found.append(
-                f"<li><p><b>{text(step['layer'])}</b> · {text(step['kind'])}</p><p>{text(reason(one, 0))}</p></li>"
-            )
+            other = f" with {step['other']}" if step.get("other") else ""
+            found.append(f"<li><p><b>{text(step['kind'] + other)}</b></p><p>{text(reason(one, 0))}</p></li>")
         for place, unit in enumerate(step["units"]):
             into = step["into"][place] if step["into"] else None
             found.append(gone_item(one, place, (step["layer"], unit), into, links))
     if not by_layer:
         return ""
     shown = "".join(
-        f'<h3>{text(layer)} <small>{len(some)}</small></h3><ul class="gone">{"".join(some)}</ul>'
-        for layer, some in sorted(by_layer.items(), key=lambda one: order.get(one[0], len(order)))
+        f'<h3>{text(layer or "all layers")} <small>{len(some)}</small></h3><ul class="gone">{"".join(some)}</ul>'
+        for layer, some in sorted(by_layer.items(), key=lambda one: place_of(one[0], names))
     )
     numbers = "Filters are numbered as in the network before."
     return f'<h2>What went, and why</h2><p class="faint">{numbers}</p>{shown}'
+
+
+def place_of(name: str, layers: Sequence[str]) -> int:
+    """Where a layer, or a part of several, stands in the network; what is of all of it stands last."""
+    inside = [place for place, one in enumerate(layers) if name and (one == name or one.startswith(f"{name}."))]
+    return inside[0] if inside else len(layers)
 
 
 def gone_item(
