@@ -189,7 +189,7 @@ def answer_table(title: str, one: Facts) -> str:
     counted = ""
     if one["accuracy"]:
         counted = (
-            f"{one['lost']} images were right and are wrong now, {one['won']} the reverse "
+            f"Right before and wrong now: {one['lost']}; the reverse: {one['won']} "
             f"(McNemar's exact test: p = {one['p_value']:.2g}). "
         )
     head = "" if rows else f"<p>Images {text(title)}:</p>"
@@ -293,7 +293,8 @@ def files(facts: Facts) -> str:
     """What lies in the folder."""
     rows = []
     for one in facts["forms"]:
-        said = f"answers differ by {one['difference']:.1e}" if one["written"] else f"not written: {one['reason']}"
+        said = f"answers differ by {one['difference']:.1e}" if one["difference"] else "answers are equal"
+        said = said if one["written"] else f"not written: {one['reason']}"
         link = f'<a href="{text(one["file"])}">{text(one["file"])}</a>' if one["written"] else text(one["file"])
         rows.append(f'<tr><th scope="row">{link}</th><td>{text(one["name"])}</td><td>{text(said)}</td></tr>')
     rows += [
