@@ -150,7 +150,7 @@ def test_the_page_shows_every_filter_that_went_and_loads_nothing_from_elsewhere(
 def test_nothing_to_trim_is_said_and_all_is_written(run, trimmed, tmp_path) -> None:
     code, shown, _ = run("trim", trimmed, "--out", tmp_path / "same", "--no-pictures")
     assert code == 0
-    assert "the network is as it was: nothing was found that could go; to go further: --observed" in shown
+    assert "no filter went: nothing was found that could go; to go further: --observed" in shown
     assert "model.pt2 was not written: ZeroDivisionError" in shown
     assert "build.py, model.safetensors, model.toml" in shown
     assert fs.load(tmp_path / "same").layers() == fs.load(trimmed).layers()

@@ -1,6 +1,7 @@
 """`filterscope trim`: a smaller network, the proof of what it still does, and a folder that loads by itself."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,17 +11,12 @@ from filterscope.commands.inspect import MODEL_HELP, move
 from filterscope.errors import FilterscopeError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from filterscope.commands.progress import Bar
     from filterscope.images import ImageSource
     from filterscope.model import Network
     from filterscope.surgery import Trimmed
     from filterscope.surgery.forms import Form
     from filterscope.surgery.proof import Proof
-
-REAL = 8
-"""Images on which the answers of every edit are compared, beside random ones."""
 
 
 def trim(
@@ -83,6 +79,7 @@ def trim(
     from filterscope.images import open_images
     from filterscope.model import load
     from filterscope.surgery.folder import check_place
+    from filterscope.surgery.plan import SEEN_ONLY
     from filterscope.surgery.proof import EXCEEDED, check_drop
 
     check_options(images, lossless, observed, max_drop, keep, no_blocks, finetune, train, plan)
@@ -96,15 +93,19 @@ def trim(
     source = open_images(images, classes=network.classes or None) if images is not None else None
     checkpoints = target.with_name(f"{target.name}.finetuning")
     with Bar() as bar:
-        asked = {"level": "observed" if observed else "lossless", "max_drop": max_drop, "keep": keep}
-        trimmed = cut(network, source, plan, {**asked, "blocks": not no_blocks, "round_to": round_to, "seed": seed})
+        asked: dict[str, Any] = {"level": "observed" if observed else "lossless", "max_drop": max_drop, "keep": keep}
+        asked |= {"blocks": not no_blocks, "round_to": round_to, "seed": seed}
+        trimmed = cut(network, source, plan, asked, bar)
         smaller = trimmed.network
         notes = [*plain_notes(trimmed, asked)]
         if finetune and train is not None:
             smaller, note = trained(smaller, source, train, finetune, checkpoints, bar)
             notes.append(note)
-        chosen = observed or plan is not None or max_drop is not None or keep is not None
-        proof = proven(network, smaller, source, chosen, seed, max_drop, bar)
+        by_images = [one for one in trimmed.plan.steps if one.images or one.kind in SEEN_ONLY]
+        # The half that a plan was chosen on is that of its own seed.
+        proof = proven(
+            network, smaller, source, bool(by_images), by_images[0].seed if by_images else seed, max_drop, bar
+        )
         job = Job(network, smaller, trimmed, proof, source, atlas, tuple(notes), pictures=not no_pictures)
         forms = job.write(target, bar)
     shutil.rmtree(checkpoints, ignore_errors=True)
@@ -157,25 +158,40 @@ def default_place(model: str) -> Path:
     return default_atlas(model).with_suffix(".trimmed")
 
 
-def cut(network: "Network", source: "ImageSource | None", plan: Path | None, asked: dict[str, Any]) -> "Trimmed":
+def cut(
+    network: "Network", source: "ImageSource | None", plan: Path | None, asked: dict[str, Any], bar: "Bar"
+) -> "Trimmed":
     """Do what the plan says, or make one; see :func:`filterscope.trim`."""
     from filterscope import surgery
+    from filterscope.findings.scoring import class_numbers
+    from filterscope.images.subset import Subset
+    from filterscope.surgery.halves import halves
 
     if plan is not None:
-        return surgery.apply(network, surgery.Plan.open(plan), a_few(network, source))
+        return surgery.apply(network, surgery.Plan.open(plan), source)
     usual = {"level": "lossless", "max_drop": None, "keep": None, "blocks": True, "round_to": 1, "seed": 0}
     given = {name: value for name, value in asked.items() if value != usual[name]}
-    images: Any = source if set(given) & {"level", "max_drop", "keep"} else a_few(network, source)
-    return surgery.trim(network, images, **given)
+    if given.keys() & {"max_drop", "keep"}:
+        given["progress"] = searching(bar, asked["keep"])
+    elif "level" in given and source is not None:
+        # What never fired is looked for in the half that chooses as well: the other half is to tell what that did.
+        chosen, _ = halves(class_numbers(source, network.classes), asked["seed"])
+        source = Subset(source, tuple(map(int, chosen)))
+    return surgery.trim(network, source, **given)
 
 
-def a_few(network: "Network", source: "ImageSource | None") -> "Tensor | None":
-    """Some real images to compare answers on, as the network takes them."""
-    from filterscope.findings.reading import Reading, spread
+def searching(bar: "Bar", keep: float | None) -> Callable[[float, str], None]:
+    """Move a bar while the search goes on: per cent of the FLOPs that went, of those that are to go."""
+    bar.stage("search", "% of FLOPs", round(100 * (1 - (keep or 0))), 0)
+    gone = 0
 
-    if source is None:
-        return None
-    return next((pixels for _, pixels in Reading(network, source, spread(len(source), REAL))), None)
+    def progress(left: float, _words: str) -> None:
+        nonlocal gone
+        now = round(100 * (1 - left))
+        bar.advance(max(now - gone, 0))
+        gone = max(now, gone)
+
+    return progress
 
 
 def trained(
@@ -230,12 +246,21 @@ def proven(
 
 def plain_notes(trimmed: "Trimmed", asked: dict[str, Any]) -> list[str]:
     """What the user should know of the cut itself."""
-    if trimmed.having("done"):
-        return []
-    refused = len(trimmed.outcomes)
-    more = "" if asked["max_drop"] or asked["keep"] else "; to go further: --observed, --max-drop 0.5 or --keep 0.8"
-    why = f"{refused} steps were refused or undone" if refused else "nothing was found that could go"
-    return [f"the network is as it was: {why}{more}"]
+    from filterscope.surgery.plan import EXPECTED, SEEN_ONLY
+
+    notes = []
+    if not trimmed.is_proven:
+        notes.append(f"filters went that only never fired: {EXPECTED[SEEN_ONLY[0]]}")
+    held = sum(map(len, trimmed.masked.values()))
+    if held:
+        notes.append(
+            f"{held} filters are only held at what they always are, not cut: {trimmed.having('masked')[0].reason}"
+        )
+    if not trimmed.having("done"):
+        more = "" if asked["max_drop"] or asked["keep"] else "; to go further: --observed, --max-drop 0.5 or --keep 0.8"
+        why = "what was found could not go" if trimmed.outcomes else "nothing was found that could go"
+        notes.append(f"no filter went: {why}{more}")
+    return notes
 
 
 def lines(trimmed: "Trimmed", proof: "Proof", forms: "list[Form]", notes: list[str], target: Path) -> list[str]:
@@ -244,8 +269,10 @@ def lines(trimmed: "Trimmed", proof: "Proof", forms: "list[Form]", notes: list[s
 
     units = sum(map(len, trimmed.removed.values()))
     found = []
-    if trimmed.having("done"):
+    if units:
         found.append(f"{units} filters went, from {len(trimmed.removed)} layers")
+    if trimmed.bypassed:
+        found.append(f"left out as a whole: {', '.join(trimmed.bypassed)}")
     left = len(trimmed.having("refused")) + len(trimmed.having("undone"))
     if left:
         steps = "1 step was" if left == 1 else f"{left} steps were"

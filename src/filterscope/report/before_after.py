@@ -21,6 +21,12 @@ PAPERS = {
     "proof.json": "all numbers of this page",
 }
 
+WHOLES = {"bypass": "Left out as a whole", "compose": "Joined with the next layer into one"}
+"""Steps that are of whole parts."""
+
+SAME = 1e-6
+"""Difference below which answers are the same, as far as float32 goes."""
+
 MISLEADS = (
     "Intervals tell of chance in the choice of images alone: images of another kind can do otherwise.",
     "The worst class is the worst of many, and chance has a part in that; its interval does not know of it.",
@@ -89,12 +95,21 @@ def name_of(facts: Facts) -> str:
 
 def what_was_done(facts: Facts) -> str:
     """The first sentence."""
-    units = {(one["step"]["layer"], unit) for one in done(facts) for unit in one["step"]["units"]}
-    if not done(facts):
-        return "Nothing went: the network is as it was."
-    kinds = ", ".join(dict.fromkeys(one["step"]["kind"] for one in done(facts)))
-    many = f"{len(units)} filters of {len({layer for layer, _ in units})} layers went" if units else "Layers went"
-    return f"{many} ({kinds}). Every edit was checked in float64."
+    steps = [one["step"] for one in done(facts)]
+    if not steps:
+        return "Nothing went."
+    units = {(step["layer"], unit) for step in steps for unit in step["units"]}
+    said = []
+    if units:
+        kinds = ", ".join(dict.fromkeys(step["kind"] for step in steps if step["units"]))
+        said.append(f"{len(units)} filters of {len({layer for layer, _ in units})} layers went ({kinds}).")
+    for kind, words in WHOLES.items():
+        some = [step["layer"] for step in steps if step["kind"] == kind]
+        if some:
+            said.append(f"{words}: {', '.join(some)}.")
+    if facts["difference"] is not None and facts["difference"] < SAME:
+        said.append(f"In float64 the answers differ by {facts['difference']:.1e} of their size.")
+    return " ".join(said)
 
 
 def cards(facts: Facts) -> str:
@@ -174,7 +189,7 @@ def answer_table(title: str, one: Facts) -> str:
     counted = ""
     if one["accuracy"]:
         counted = (
-            f"{one['lost']} images were right and are wrong now, {one['won']} the reverse "
+            f"Right before and wrong now: {one['lost']}; the reverse: {one['won']} "
             f"(McNemar's exact test: p = {one['p_value']:.2g}). "
         )
     head = "" if rows else f"<p>Images {text(title)}:</p>"
@@ -278,7 +293,8 @@ def files(facts: Facts) -> str:
     """What lies in the folder."""
     rows = []
     for one in facts["forms"]:
-        said = f"answers differ by {one['difference']:.1e}" if one["written"] else f"not written: {one['reason']}"
+        said = f"answers differ by {one['difference']:.1e}" if one["difference"] else "answers are equal"
+        said = said if one["written"] else f"not written: {one['reason']}"
         link = f'<a href="{text(one["file"])}">{text(one["file"])}</a>' if one["written"] else text(one["file"])
         rows.append(f'<tr><th scope="row">{link}</th><td>{text(one["name"])}</td><td>{text(said)}</td></tr>')
     rows += [

@@ -19,6 +19,9 @@ Links = Mapping[tuple[str, int], Mapping[str, str]]
 
 TITLES = {"kernel": "kernel", "optimum": "optimum", "patches": "strongest patches"}
 
+OPEN = 24
+"""Filters after which the layers that follow are shown when they are asked for."""
+
 SHARP = 48
 """Pictures of up to so many pixels a side are shown with square pixels."""
 
@@ -33,26 +36,35 @@ def done(facts: Facts) -> list[Facts]:
 
 def gone(facts: Facts, links: Links) -> str:
     """Every filter that went, layer by layer, with its pictures and the reason."""
-    order = {(before or after)["layer"]: place for place, (before, after) in enumerate(facts["layers"])}
+    names = [(before or after)["layer"] for before, after in facts["layers"]]
+    went = {(one["step"]["layer"], unit) for one in done(facts) for unit in one["step"]["units"]}
     by_layer: dict[str, list[str]] = {}
     for one in done(facts):
         step = one["step"]
         found = by_layer.setdefault(step["layer"], [])
         if not step["units"]:
-            found.append(
-                f"<li><p><b>{text(step['layer'])}</b> · {text(step['kind'])}</p><p>{text(reason(one, 0))}</p></li>"
-            )
+            other = f" with {step['other']}" if step.get("other") else ""
+            found.append(f"<li><p><b>{text(step['kind'] + other)}</b></p><p>{text(reason(one, 0))}</p></li>")
         for place, unit in enumerate(step["units"]):
             into = step["into"][place] if step["into"] else None
-            found.append(gone_item(one, place, (step["layer"], unit), into, links))
+            found.append(gone_item(one, place, (step["layer"], unit), into, links, later=(step["layer"], into) in went))
     if not by_layer:
         return ""
-    shown = "".join(
-        f'<h3>{text(layer)} <small>{len(some)}</small></h3><ul class="gone">{"".join(some)}</ul>'
-        for layer, some in sorted(by_layer.items(), key=lambda one: order.get(one[0], len(order)))
-    )
+    shown, before = [], 0
+    for layer, some in sorted(by_layer.items(), key=lambda one: place_of(one[0], names)):
+        title = f"{text(layer or 'all layers')} <small>{len(some)}</small>"
+        look = " open" if before < OPEN else ""
+        items = f'<ul class="gone">{"".join(some)}</ul>'
+        shown.append(f'<details class="layer"{look}><summary>{title}</summary>{items}</details>')
+        before += len(some)
     numbers = "Filters are numbered as in the network before."
-    return f'<h2>What went, and why</h2><p class="faint">{numbers}</p>{shown}'
+    return f'<h2>What went, and why</h2><p class="faint">{numbers}</p>{"".join(shown)}'
+
+
+def place_of(name: str, layers: Sequence[str]) -> int:
+    """Where a layer, or a part of several, stands in the network; what is of all of it stands last."""
+    inside = [place for place, one in enumerate(layers) if name and (one == name or one.startswith(f"{name}."))]
+    return inside[0] if inside else len(layers)
 
 
 def gone_item(
@@ -61,14 +73,17 @@ def gone_item(
     unit: tuple[str, int],
     into: int | None,
     links: Links,
+    *,
+    later: bool,
 ) -> str:
-    """One filter."""
+    """One filter; ``later``: the one that it went into went as well."""
     layer, number = unit
     stays = ""
     if into is not None:
         label = f"{layer}:{into}"
         shown = figures(label, links.get((layer, into), {}))
-        stays = f'<div class="stays"><p>stays and stands for it: <b>{text(label)}</b></p>{shown}</div>'
+        words = "stood for it, and went itself later" if later else "stays and stands for it"
+        stays = f'<div class="stays"><p>{words}: <b>{text(label)}</b></p>{shown}</div>'
     label = f"{layer}:{number}"
     return (
         f"<li><p><b>{text(label)}</b> · {text(one['step']['kind'])}<br>"
