@@ -27,8 +27,8 @@ import filterscope as fs
 from filterscope.demo import network as demo
 from filterscope.demo.creatures import CLASSES
 from filterscope.demo.train import Settings, creatures, train, write
-from filterscope.findings import gap_kinds as kinds
-from filterscope.findings.norms import norms_of
+from filterscope.findings.generalisation import kinds
+from filterscope.findings.generalisation.norms import norms_of
 from filterscope.images.alterations import blurred
 from filterscope.images.arrays import Arrays
 

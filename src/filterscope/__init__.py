@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from filterscope.findings.faces import faces as faces
     from filterscope.findings.faces_file import faces_of as faces_of
     from filterscope.findings.functions import Functions as Functions
-    from filterscope.findings.generalisation import Generalisation as Generalisation
-    from filterscope.findings.generalisation import generalisation as generalisation
-    from filterscope.findings.generalised import Generalised as Generalised
+    from filterscope.findings.generalisation.generalised import Generalised as Generalised
+    from filterscope.findings.generalisation.lens import Generalisation as Generalisation
+    from filterscope.findings.generalisation.lens import generalisation as generalisation
     from filterscope.findings.kernels import identify_kernels as identify_kernels
     from filterscope.images import open_images as open_images
     from filterscope.images.preprocessing import Preprocessing as Preprocessing
@@ -82,8 +82,8 @@ PUBLIC = {
     "FilterscopeError": "errors",
     "Finetuned": "surgery.finetune",
     "Functions": "findings.functions",
-    "Generalisation": "findings.generalisation",
-    "Generalised": "findings.generalised",
+    "Generalisation": "findings.generalisation.lens",
+    "Generalised": "findings.generalisation.generalised",
     "Kernels": "lenses",
     "Network": "model",
     "Objective": "ascent",
@@ -115,7 +115,7 @@ PUBLIC = {
     "faces_of": "findings.faces_file",
     "figure": "report.figure",
     "finetune": "surgery.finetune",
-    "generalisation": "findings.generalisation",
+    "generalisation": "findings.generalisation.lens",
     "identify_kernels": "findings.kernels",
     "inspect": "inspection",
     "likeness": "ascent.objectives",

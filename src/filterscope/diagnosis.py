@@ -8,7 +8,7 @@ from typing import Any
 from filterscope.atlas import Atlas
 from filterscope.atlas.diagnosis import Finding
 from filterscope.engines import Engine
-from filterscope.findings.generalisation import Generalisation
+from filterscope.findings.generalisation.lens import Generalisation
 from filterscope.images import open_images
 from filterscope.inspection import Watcher, inspect
 from filterscope.lenses import Lens

@@ -18,7 +18,7 @@ from filterscope.errors import BadImages, UnknownName
 from filterscope.findings.capacity import Capacity
 from filterscope.findings.families import Families
 from filterscope.findings.functions import Functions
-from filterscope.findings.generalisation import Generalisation
+from filterscope.findings.generalisation.lens import Generalisation
 from filterscope.findings.redundancy import Redundancy
 from filterscope.images import ImageSource, open_images
 from filterscope.images.folder import Folder

@@ -4,7 +4,8 @@ import pytest
 
 from filterscope.atlas import Atlas, Identity, open_ledger
 from filterscope.atlas.diagnosis import Finding, Spectrum
-from filterscope.findings import blocks, capacity, duplicates, families, gap_kinds, probes, silence, spectra
+from filterscope.findings import blocks, capacity, duplicates, families, probes, silence, spectra
+from filterscope.findings.generalisation import kinds as gap_kinds
 from filterscope.report.verdicts import KINDS, OF_LAYERS, OF_UNITS, WARNING, verdicts
 from small_atlas import layer
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import rel_entr, softmax
 from scipy.stats import ttest_rel
 
-from filterscope.findings.gap_scores import score
+from filterscope.findings.generalisation.scores import score
 from filterscope.surgery.compared import Scored, compare
 
 CLASSES = ("ant", "bee", "cat")

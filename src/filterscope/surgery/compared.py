@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from filterscope.findings.ablation import FEW_OF_A_CLASS
-from filterscope.findings.gap_scores import BINS, Scored
+from filterscope.findings.generalisation.scores import BINS, Scored
 from filterscope.findings.intervals import Interval, change_of_share, mean_change, share
 from filterscope.findings.resampling import between
 from filterscope.findings.scoring import NONE

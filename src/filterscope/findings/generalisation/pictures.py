@@ -5,7 +5,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from filterscope.atlas.work import Card, Picture
-from filterscope.findings.generalised import Generalised
+from filterscope.findings.generalisation.generalised import Generalised
 from filterscope.images import ImageSource, fit
 from filterscope.images.preprocessing import Preprocessing
 

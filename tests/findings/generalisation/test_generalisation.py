@@ -12,8 +12,8 @@ from torch.nn import functional as F
 import filterscope as fs
 from filterscope.atlas.diagnosis import Finding
 from filterscope.errors import BadImages, FilterscopeError
-from filterscope.findings import gap_kinds as kinds
-from filterscope.findings.generalisation import Generalisation, generalisation
+from filterscope.findings.generalisation import kinds
+from filterscope.findings.generalisation.lens import Generalisation, generalisation
 from filterscope.images.alterations import blurred
 from filterscope.images.arrays import Arrays
 from filterscope.images.tensors import normalise

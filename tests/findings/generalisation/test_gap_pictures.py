@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 
 import filterscope as fs
-from filterscope.findings.gap_pictures import TILE, gap_sheets
+from filterscope.findings.generalisation.pictures import TILE, gap_sheets
+from filterscope.findings.generalisation.twins import Twin
+from filterscope.findings.generalisation.wrong_labels import Suspect, WrongLabels
 from filterscope.findings.intervals import Interval
-from filterscope.findings.twins import Twin
-from filterscope.findings.wrong_labels import Suspect, WrongLabels
 from filterscope.images.arrays import Arrays
 
 HOW = fs.Preprocessing((8, 8), (0.5,) * 3, (0.25,) * 3)

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from filterscope.findings.generalisation.probe_gap import enough, told
 from filterscope.findings.intervals import Interval
-from filterscope.findings.probe_gap import enough, told
 from filterscope.findings.resampling import between, drawn_means
 from filterscope.findings.ridge import folds, one_hot, ridge
 

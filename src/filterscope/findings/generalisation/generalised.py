@@ -7,19 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filterscope.atlas.diagnosis import Finding
-from filterscope.findings.gap_kinds import OVERFITS
-from filterscope.findings.gap_scores import Gap, Score
+from filterscope.findings.generalisation.kinds import OVERFITS
+from filterscope.findings.generalisation.learning_curve import LearningCurve
+from filterscope.findings.generalisation.memorising import Memorising
+from filterscope.findings.generalisation.norms import Norms
+from filterscope.findings.generalisation.probe_gap import ProbeGap
+from filterscope.findings.generalisation.scores import Gap, Score
+from filterscope.findings.generalisation.set_sizes import Balance
+from filterscope.findings.generalisation.shift import Shift
+from filterscope.findings.generalisation.single_images import SingleImage
+from filterscope.findings.generalisation.twins import Twin
+from filterscope.findings.generalisation.weight_spectra import WeightSpectrum
+from filterscope.findings.generalisation.wrong_labels import WrongLabels
 from filterscope.findings.intervals import Interval
-from filterscope.findings.learning_curve import LearningCurve
-from filterscope.findings.memorising import Memorising
-from filterscope.findings.norms import Norms
-from filterscope.findings.probe_gap import ProbeGap
-from filterscope.findings.set_sizes import Balance
-from filterscope.findings.shift import Shift
-from filterscope.findings.single_images import SingleImage
-from filterscope.findings.twins import Twin
-from filterscope.findings.weight_spectra import WeightSpectrum
-from filterscope.findings.wrong_labels import WrongLabels
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from filterscope.atlas.diagnosis import NETWORK, WHOLE, Finding
-from filterscope.findings import gap_kinds as kinds
-from filterscope.findings.generalised import Measured, numbers
+from filterscope.findings.generalisation import kinds
+from filterscope.findings.generalisation.generalised import Measured, numbers
+from filterscope.findings.generalisation.memorising import Memorising
+from filterscope.findings.generalisation.probe_gap import FINAL
+from filterscope.findings.generalisation.set_sizes import UNEVEN
+from filterscope.findings.generalisation.shift import APART
+from filterscope.findings.generalisation.weight_spectra import OVER, UNDER
+from filterscope.findings.generalisation.wrong_labels import WrongLabels
 from filterscope.findings.intervals import Interval, share
-from filterscope.findings.memorising import Memorising
-from filterscope.findings.probe_gap import FINAL
 from filterscope.findings.resampling import difference, in_points, percent, plain
-from filterscope.findings.set_sizes import UNEVEN
-from filterscope.findings.shift import APART
-from filterscope.findings.weight_spectra import OVER, UNDER
-from filterscope.findings.wrong_labels import WrongLabels
 
 WRONG = 0.005
 """Share of wrong labels from which on they are reported, by its lower bound. Of clean sets it was at most 0.0012."""

@@ -9,18 +9,18 @@ from torch.nn import functional as F
 import filterscope as fs
 from filterscope.findings.answers import Answers, answers
 from filterscope.findings.discoveries import discoveries
-from filterscope.findings.gap_scores import Scored, calibration_error, gap, score
+from filterscope.findings.generalisation.learning_curve import learning_curve
+from filterscope.findings.generalisation.memorising import judged
+from filterscope.findings.generalisation.probe_gap import probe_gap
+from filterscope.findings.generalisation.scores import Scored, calibration_error, gap, score
+from filterscope.findings.generalisation.set_sizes import balance, visible_gap
+from filterscope.findings.generalisation.shift import auc
+from filterscope.findings.generalisation.single_images import single_images
+from filterscope.findings.generalisation.weight_spectra import power_law, weight_spectra
+from filterscope.findings.generalisation.wrong_labels import wrong_labels
 from filterscope.findings.intervals import share
-from filterscope.findings.learning_curve import learning_curve
-from filterscope.findings.memorising import judged
-from filterscope.findings.probe_gap import probe_gap
 from filterscope.findings.resampling import difference
 from filterscope.findings.ridge import PENALTIES, folds, ridge
-from filterscope.findings.set_sizes import balance, visible_gap
-from filterscope.findings.shift import auc
-from filterscope.findings.single_images import single_images
-from filterscope.findings.weight_spectra import power_law, weight_spectra
-from filterscope.findings.wrong_labels import wrong_labels
 from filterscope.images.arrays import Arrays
 from filterscope.images.subset import Subset
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filterscope.findings.answers import Answers
-from filterscope.findings.gap_scores import Scored
+from filterscope.findings.generalisation.scores import Scored
+from filterscope.findings.generalisation.twins import unit_length
 from filterscope.findings.intervals import Interval, share
-from filterscope.findings.twins import unit_length
 
 NEIGHBOURS = 10
 AGREE = 0.6

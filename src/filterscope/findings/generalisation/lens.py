@@ -13,23 +13,23 @@ from filterscope.atlas.records import Layer
 from filterscope.atlas.work import Result, Task
 from filterscope.errors import BadImages, FilterscopeError
 from filterscope.findings.answers import Answers, answers, sample
-from filterscope.findings.gap_pictures import gap_sheets
-from filterscope.findings.gap_scores import Scored, accuracy_gap, balanced_gap, gap, score
-from filterscope.findings.gap_verdicts import NORM_GAIN, suspected, verdicts
-from filterscope.findings.generalised import Generalised, Measured, SetOfImages
-from filterscope.findings.learning_curve import LearningCurve, layer_before, learning_curve
-from filterscope.findings.memorising import IMAGES, UNITS, Memorising, memorising
-from filterscope.findings.norms import FEWEST as FEWEST_FOR_NORMS
-from filterscope.findings.norms import Norms, norms, norms_of
-from filterscope.findings.probe_gap import FINAL, ProbeGap, opens, probe_gaps
+from filterscope.findings.generalisation.generalised import Generalised, Measured, SetOfImages
+from filterscope.findings.generalisation.learning_curve import LearningCurve, layer_before, learning_curve
+from filterscope.findings.generalisation.memorising import IMAGES, UNITS, Memorising, memorising
+from filterscope.findings.generalisation.norms import FEWEST as FEWEST_FOR_NORMS
+from filterscope.findings.generalisation.norms import Norms, norms, norms_of
+from filterscope.findings.generalisation.pictures import gap_sheets
+from filterscope.findings.generalisation.probe_gap import FINAL, ProbeGap, opens, probe_gaps
+from filterscope.findings.generalisation.scores import Scored, accuracy_gap, balanced_gap, gap, score
+from filterscope.findings.generalisation.set_sizes import balance, visible_gap
+from filterscope.findings.generalisation.shift import FEWEST, shift
+from filterscope.findings.generalisation.single_images import FEWEST as FEWEST_FOR_SINGLE
+from filterscope.findings.generalisation.single_images import single_images
+from filterscope.findings.generalisation.twins import twins
+from filterscope.findings.generalisation.verdicts import NORM_GAIN, suspected, verdicts
+from filterscope.findings.generalisation.weight_spectra import weight_spectra
+from filterscope.findings.generalisation.wrong_labels import WrongLabels, wrong_labels
 from filterscope.findings.scoring import class_numbers
-from filterscope.findings.set_sizes import balance, visible_gap
-from filterscope.findings.shift import FEWEST, shift
-from filterscope.findings.single_images import FEWEST as FEWEST_FOR_SINGLE
-from filterscope.findings.single_images import single_images
-from filterscope.findings.twins import twins
-from filterscope.findings.weight_spectra import weight_spectra
-from filterscope.findings.wrong_labels import WrongLabels, wrong_labels
 from filterscope.images import ImageSource, open_images
 from filterscope.lenses.classes import answer_shape
 from filterscope.lenses.lens import Stage, Stages, Workbench, digest, no_tick
