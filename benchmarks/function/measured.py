@@ -15,9 +15,8 @@ from filterscope.atlas.records import Perturbation, Tuning
 from filterscope.findings.behaviour import Behaviour, behaviour
 from filterscope.lenses import Lens, Perturbations, TuningCurves
 
-CROPS, SCENES = 96, 1536
-"""Parts of images, half of what the lens takes by itself, to save time; and the drawn scenes that they are chosen from,
-three times what it takes: by few scenes conjunctions are told by whichever happened to bring a little of them."""
+CROPS, SCENES = 96, 384
+"""Parts of images, and the drawn scenes they are chosen from: half of what the lens takes by itself, to save time."""
 
 
 @dataclass(frozen=True, eq=False)
