@@ -17,12 +17,12 @@ from filterscope.atlas.records import Layer
 from filterscope.errors import BadImages, FilterscopeError
 from filterscope.findings.intervals import Interval, change_of_share, mean_change
 from filterscope.findings.reading import Reading, batch_for, spread
-from filterscope.findings.scoring import NONE, Scores, class_numbers
+from filterscope.findings.scoring import NONE, Scores, class_numbers, class_scores
 from filterscope.images import ImageSource, open_images
 from filterscope.lenses.lens import no_tick
 from filterscope.model import Network, load, tap
 from filterscope.model.layers import units_last
-from filterscope.model.resume import Changes, Recording, Resumable, resumable
+from filterscope.model.resume import Changes, Resumable, resumable
 
 Unit = tuple[str, int]
 """A layer's name and the unit's index."""
@@ -32,6 +32,9 @@ Group = tuple[Unit, ...]
 
 Value = float | Literal["mean"]
 """What pre-activations are held at: a number, or each unit's mean over images and positions."""
+
+SCORED_TOGETHER = 2**21
+"""Numbers in answers that are scored at once: of few, an operation takes longer to call than to do."""
 
 FEW_OF_A_CLASS = 5
 """Images; of fewer a class is not the worst one."""
@@ -326,21 +329,26 @@ class _Work:
         self, opened: Mapping[tuple[str, ...], Resumable], pixels: Tensor, ids: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], Scores, Scores]:
         """Scores of one batch, with all units and without each group. One recording is held at a time."""
-        after: list[Scores | None] = [None] * len(self.groups)
+        order: list[int] = []
+        found: list[Scores] = []
         bare = None
         labels = self.labels[ids]
         for names, runs in opened.items():
             run = runs.record(pixels)
             bare = bare or Scores.of(run.answer, labels)
+            answers: list[Tensor] = []
             for number, group in enumerate(self.groups):
                 if layers_of(group) == names:
-                    after[number] = self._without(run, group, labels)
+                    answers.append(class_scores(run.resume(self._changes(group)), labels))
+                    order.append(number)
+                    if sum(map(Tensor.numel, answers)) >= SCORED_TOGETHER:
+                        found.append(Scores.of_several(answers, labels))
+                        answers = []
                     self.tick(len(ids))
+            if answers:
+                found.append(Scores.of_several(answers, labels))
         assert bare is not None
-        return ids, bare, Scores.stacked([one for one in after if one is not None])
-
-    def _without(self, run: Recording, group: Group, labels: NDArray[np.int64]) -> Scores:
-        return Scores.of(run.resume(self._changes(group)), labels)
+        return ids, bare, Scores.under_each_other(found)[np.argsort(order)]
 
     def _changes(self, group: Group) -> Changes:
         by_layer: dict[str, dict[int, float]] = {}

@@ -1,12 +1,14 @@
 """What a network answers to labelled images, image by image: its class, the loss, the margin of the right class."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from filterscope.errors import BadModel
 from filterscope.images import ImageSource
@@ -41,22 +43,23 @@ class Scores:
         Raises:
             BadModel: if the answer has no class scores.
         """
-        tensor = next(tensors_in(answer), None)
-        if tensor is None or tensor.ndim < 2 or tensor.shape[1] < 2 or len(tensor) != len(labels):
-            raise BadModel(
-                "the network's answer holds no class scores: there is nothing that a change could be told by"
-            )
-        logits = every_logit(tensor.detach())
-        right = torch.from_numpy(labels).clamp_min(0)[:, None]
-        known = torch.from_numpy(labels >= 0)
-        score = logits.gather(1, right)[:, 0]
+        return cls.of_several([class_scores(answer, labels)], labels)[0]
+
+    @classmethod
+    def of_several(cls, answers: Sequence[Tensor], labels: NDArray[np.int64]) -> "Scores":
+        """Score several answers to the same images, as :func:`class_scores` gives them, at once: (answer, image)."""
+        logits = every_logit(torch.cat(list(answers)))
+        every = torch.from_numpy(labels).repeat(len(answers))
+        known = every >= 0
+        score = logits.gather(1, every.clamp_min(0)[:, None])[:, 0]
         loss = logits.logsumexp(1) - score
-        others = logits.scatter(1, right, -torch.inf).amax(1)
-        return cls(
-            logits.argmax(1).to(torch.int32).numpy(),
-            torch.where(known, loss, torch.nan).float().numpy(),
-            torch.where(known, score - others, torch.nan).float().numpy(),
+        others = logits.scatter(1, every.clamp_min(0)[:, None], -torch.inf).amax(1)
+        found = (
+            logits.argmax(1).to(torch.int32),
+            torch.where(known, loss, torch.nan).float(),
+            torch.where(known, score - others, torch.nan).float(),
         )
+        return cls(*(one.reshape(len(answers), len(labels)).numpy() for one in found))
 
     @classmethod
     def joined(cls, parts: "list[Scores]") -> "Scores":
@@ -64,12 +67,24 @@ class Scores:
         return cls(*(np.concatenate([getattr(part, name) for part in parts], -1) for name in cls.__annotations__))
 
     @classmethod
-    def stacked(cls, parts: "list[Scores]") -> "Scores":
-        """Put those of several answers to the same images under each other."""
-        return cls(*(np.stack([getattr(part, name) for part in parts]) for name in cls.__annotations__))
+    def under_each_other(cls, parts: "list[Scores]") -> "Scores":
+        """Put those of several answers (answer, image) to the same images under each other."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__annotations__))
 
     def __getitem__(self, place: Any) -> "Scores":
         return Scores(self.answer[place], self.loss[place], self.margin[place])
+
+
+def class_scores(answer: Any, labels: NDArray[np.int64]) -> Tensor:
+    """The tensor of a network's answer that has the scores of classes: (image, class, ...).
+
+    Raises:
+        BadModel: if it has none.
+    """
+    tensor = next(tensors_in(answer), None)
+    if tensor is None or tensor.ndim < 2 or tensor.shape[1] < 2 or len(tensor) != len(labels):
+        raise BadModel("the network's answer holds no class scores: there is nothing that a change could be told by")
+    return tensor.detach()
 
 
 def class_numbers(source: ImageSource, classes: tuple[str, ...], count: int | None = None) -> NDArray[np.int64]:
