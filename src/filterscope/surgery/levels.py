@@ -4,17 +4,19 @@ from dataclasses import replace
 
 from filterscope.errors import BadImages, BadPlan
 from filterscope.model import Network
-from filterscope.surgery.apply import COMPARED, Table, Trimmed, replay
-from filterscope.surgery.apply import trim as without_loss
+from filterscope.surgery.apply import COMPARED, replay
 from filterscope.surgery.cost import flops
 from filterscope.surgery.judge import Judge
 from filterscope.surgery.lossy import Lossy, step_of_part
 from filterscope.surgery.oracle import TOLERANCE
 from filterscope.surgery.plan import BYPASS, EXPECTED, FOLD, RECALIBRATE, REFIT, REMOVE, Level, Step
 from filterscope.surgery.recalibration import norms_of
+from filterscope.surgery.rounds import in_rounds
 from filterscope.surgery.sample import Sample, choosing
 from filterscope.surgery.search import Options, Progress, Search, Stage, inside
 from filterscope.surgery.seen import Images
+from filterscope.surgery.table import Table
+from filterscope.surgery.trimmed import Trimmed
 
 TOLD_BY_OTHERS = 0.9
 """Share of what readers were told by a unit from which on it counts as folded into the others, not as removed."""
@@ -64,7 +66,7 @@ def trim(
     """
     checked(max_drop, keep, round_to)
     if max_drop is None and keep is None:
-        return without_loss(network, images, level=level, tolerance=tolerance, rounds=rounds)
+        return in_rounds(network, images, level=level, tolerance=tolerance, rounds=rounds)
     if images is None:
         raise BadImages("a budget is measured on images; give some with --images DIR, or images=")
     options = Options(max_drop, keep, blocks, round_to, seed)
@@ -102,7 +104,7 @@ class Budget:
         self.sample = choosing(network, images, options.seed)
         self._some = next(iter(self.sample))[1][:COMPARED]
         given = self._some if level == "lossless" else self.sample.given
-        self._first = without_loss(network, given, level=level, tolerance=tolerance, rounds=rounds)
+        self._first = in_rounds(network, given, level=level, tolerance=tolerance, rounds=rounds)
         table = self._table()
         options = replace(options, start=float(flops(network)))
         self.search = Search(self._first.network, self.sample, table.network, table.oracle.inputs, options, progress)
@@ -178,7 +180,7 @@ def recalibrated(judge: Judge, lossy: Lossy, sample: Sample, seed: int) -> list[
         done = replace(step, why=(gain,))
         lossy.table.outcomes[-1] = replace(lossy.table.outcomes[-1], step=done)
         return [done]
-    lossy.put(kept.module)
+    lossy.table.go_on_with(kept.module)
     lossy.table.outcomes.pop()
     return []
 
@@ -190,7 +192,7 @@ def units_of(stage: Stage, table: Table, sample: Sample, seed: int) -> list[Step
     for one in stage.taken:
         if not one.units or inside(one.layer, without):
             continue
-        numbers = table._numbers(one.layer)
+        numbers = table.numbers(one.layer)
         for unit, told in zip(one.units, one.told, strict=True):
             kind = FOLD if told >= TOLD_BY_OTHERS else REMOVE
             why = f"the units that stay tell {told:.0%} of what it tells its readers; {one.why}"

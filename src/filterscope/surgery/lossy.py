@@ -3,16 +3,12 @@
 from functools import cached_property
 from typing import Any
 
-from torch import nn
-
 from filterscope.errors import BadModel
 from filterscope.findings.blocks import Norm
 from filterscope.model import Network
 from filterscope.model.running import copied
-from filterscope.surgery.apply import Table, as_before, renewed
 from filterscope.surgery.bypass import bypass, bypass_complaint, bypasses
 from filterscope.surgery.cost import costs
-from filterscope.surgery.edits import State
 from filterscope.surgery.ensembles import held_complaint, zeroed
 from filterscope.surgery.graph import MAKERS
 from filterscope.surgery.moments import FIT, Gathering
@@ -21,6 +17,7 @@ from filterscope.surgery.recalibration import norms_of, recalibrate
 from filterscope.surgery.refit import can_fit, refit, rows_of, set_rows
 from filterscope.surgery.refused import Refused
 from filterscope.surgery.sample import Sample, choosing
+from filterscope.surgery.table import Table, as_before, renewed
 
 
 class Lossy:
@@ -47,8 +44,8 @@ class Lossy:
                 return self._cut(step)
             remark = ways[step.kind](step)
         except (Refused, BadModel) as no:
-            return self.table._note(step, "refused", str(no))
-        return self.table._note(step, "done", remark)
+            return self.table.note(step, "refused", str(no))
+        return self.table.note(step, "done", remark)
 
     @cached_property
     def _base(self) -> tuple[Network, dict[str, list[int]]]:
@@ -57,26 +54,26 @@ class Lossy:
         module = copied(table.network.module)
         as_before(module, table.original.module)
         makers = [name for name, own in module.named_modules() if isinstance(own, MAKERS)]
-        return renewed(table.original, module), {name: list(table._numbers(name)) for name in makers}
+        return renewed(table.original, module), {name: list(table.numbers(name)) for name in makers}
 
     def _cut(self, step: Step) -> bool:
         table = self.table
-        ready = table._ready(step)
+        ready = table.ready(step)
         if ready is None:
             return False
-        numbers = table._numbers(step.layer)
+        numbers = table.numbers(step.layer)
         module = copied(table.network.module)
-        graph = table._state.graph.on(module)
+        graph = table.state.graph.on(module)
         try:
             coupling = graph.coupling(step.layer, [numbers.index(unit) for unit in ready.units])
             graph.cut(coupling)
         except Refused as no:
-            return table._note(ready, "refused", str(no))
+            return table.note(ready, "refused", str(no))
         complaint = held_complaint(table.network.module, module, zeroed(coupling), table.oracle.inputs)
         if complaint:
-            return table._note(ready, "undone", complaint)
-        table._commit(graph, module, [coupling])
-        return table._note(ready, "done", "")
+            return table.note(ready, "undone", complaint)
+        table.commit(graph, module, [coupling])
+        return table.note(ready, "done", "")
 
     def _bypass(self, step: Step) -> str:
         table = self.table
@@ -88,7 +85,7 @@ class Lossy:
         complaint = bypass_complaint(table.network.module, after, modules, table.oracle.inputs)
         if complaint:
             raise Refused(complaint)
-        self.put(after)
+        self.table.go_on_with(after)
         return f"with {modules[1]}" if len(modules) > 1 else ""
 
     def _refit(self, step: Step) -> str:
@@ -98,7 +95,7 @@ class Lossy:
         modules = dict(network.module.named_modules())
         names = [one.layer for one in costs(network) if can_fit(modules[one.layer])]
         units = {
-            name: [base_numbers[name].index(unit) for unit in self.table._numbers(name)]
+            name: [base_numbers[name].index(unit) for unit in self.table.numbers(name)]
             for name in names
             if name in base_numbers
         }
@@ -108,7 +105,7 @@ class Lossy:
         exact = copied(self.table.network.module)
         for name in units:
             set_rows(exact.get_submodule(name), rows_of(modules[name]))
-        self.put(exact)
+        self.table.go_on_with(exact)
         return remark
 
     def _recalibrate(self, step: Step) -> str:
@@ -124,7 +121,7 @@ class Lossy:
             assert isinstance(norm, Norm)
             for buffer in ("running_mean", "running_var"):
                 getattr(norm, buffer).copy_(getattr(own, buffer))
-        self.put(exact)
+        self.table.go_on_with(exact)
         return remark
 
     def _images(self, step: Step) -> tuple[Sample, str]:
@@ -141,11 +138,6 @@ class Lossy:
         module = copied(self.table.network.module)
         as_before(module, self.table.original.module)
         return renewed(self.table.original, module)
-
-    def put(self, module: nn.Module) -> None:
-        """Go on with another module."""
-        self.table.network = renewed(self.table.network, module)
-        self.table._state = State(self.table.network)
 
 
 def step_of_part(kind: str, layer: str, why: str, expects: str, sample: Sample, seed: int) -> Step:
