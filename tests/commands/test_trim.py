@@ -14,6 +14,7 @@ from PIL import Image
 import filterscope as fs
 from filterscope.commands import main
 from filterscope.surgery import speed
+from filterscope.surgery.finetune import _Course
 from filterscope.surgery.forms import Forms, built_from
 
 BUILD = """
@@ -180,6 +181,48 @@ def test_fine_tuning_trains_on_other_images_than_those_that_prove(run, refused, 
     assert not torch.equal(after.module.state_dict()["8.weight"][:, 0], before.module.state_dict()["8.weight"][:, 0])
     # Its checkpoints have served.
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["tuned"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_to_a_budget_the_other_half_proves_and_the_plan_does_the_same_again(run, model, tmp_path) -> None:
+    images, out = model / "images.npz", tmp_path / "half"
+    code, shown, _ = run("trim", model, "--images", images, "--keep", 0.6, "--out", out, "--no-pictures")
+    assert code == 0
+    assert "30 images that did not choose" in shown
+    assert "never fired" not in shown
+    proof = json.loads((out / "proof.json").read_text())
+    assert proof["held_back"]
+    assert proof["flops"][1] <= 0.6 * proof["flops"][0]
+    again = tmp_path / "again"
+    command = ["trim", model, "--images", images, "--plan", out / "plan.json", "--out", again, "--no-pictures"]
+    assert run(*command)[0] == 0
+    one, other = (fs.load(at).module.state_dict() for at in (out, again))
+    for name, weight in one.items():
+        torch.testing.assert_close(other[name], weight, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("quick")
+def test_fine_tuning_that_was_interrupted_goes_on(run, model, tmp_path, monkeypatch) -> None:
+    with np.load(model / "images.npz") as there:
+        np.savez(tmp_path / "train.npz", x=there["x"][::-1, :, ::-1], y=there["y"][::-1])
+    command = ["trim", model, "--no-pictures", "--finetune", 3, "--train", tmp_path / "train.npz", "--out"]
+    assert run(*command, tmp_path / "whole")[0] == 0
+    step, seen = _Course._step, []
+
+    def impatient(course, *given):
+        seen.append(course.done)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return step(course, *given)
+
+    monkeypatch.setattr(_Course, "_step", impatient)
+    assert run(*command, tmp_path / "broken")[0] == 130
+    assert not (tmp_path / "broken/build.py").exists()
+    assert run(*command, tmp_path / "broken")[0] == 0
+    # Of the steps that were done none is done again.
+    assert seen == [0, 1, 2, 2]
+    one, other = (fs.load(tmp_path / name).module.state_dict() for name in ("whole", "broken"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.usefixtures("quick")

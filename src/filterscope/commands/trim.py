@@ -249,7 +249,7 @@ def plain_notes(trimmed: "Trimmed", asked: dict[str, Any]) -> list[str]:
     from filterscope.surgery.plan import EXPECTED, SEEN_ONLY
 
     notes = []
-    if not trimmed.is_proven:
+    if any(one.step.kind in SEEN_ONLY for one in trimmed.having("done")):
         notes.append(f"filters went that only never fired: {EXPECTED[SEEN_ONLY[0]]}")
     held = sum(map(len, trimmed.masked.values()))
     if held:
