@@ -142,6 +142,7 @@ def main() -> None:
     held = Judge(network.module, verifying(network, options.images))
     print(f"{options.network}: {flops(network) / 1e6:.1f} MFLOPs, right {held.base.share:.2%} of {len(held.sample)}")
     rows: list[tuple[float, Small]] = []
+    found: list[Small] = []
     for side in options.sides:
         begin = time.process_time()
         if side == "peer":
@@ -159,7 +160,10 @@ def main() -> None:
         lost = 100 * (held.worth(small.network.module).share - held.base.share)
         print(f"{drop:5.1f} {1 - small.left:10.1%} {lost:+10.2f}  {small.how}", flush=True)
     if options.train:
-        those = [(one.how, one.network, one.left) for drop, one in rows if drop == options.tuned]
+        # Ways that save alike are compared: of torch-pruning's the best of those that save as much as fs.trim does.
+        own = [one for drop, one in rows if drop == options.tuned and one not in found]
+        equal = [one for one in found if own and one.left <= max(own, key=lambda one: one.left).left]
+        those = [(one.how, one.network, one.left) for one in own + sorted(equal, key=lambda one: -one.chosen)[:2]]
         for how, tuned, left in [("the original", network, 1.0), *those]:
             after = finetune(tuned, options.train, Schedule(options.epochs, rate=0.01)).network
             lost = 100 * (held.worth(after.module).share - held.base.share)
