@@ -9,6 +9,7 @@ from scipy import ndimage
 from torch import nn
 
 import filterscope as fs
+from filterscope.atlas import linkage
 from filterscope.atlas.records import EffectiveKernel
 from filterscope.errors import FilterscopeError
 from filterscope.findings import alignment, clusters
@@ -254,9 +255,18 @@ def test_intervals_are_those_of_tables_and_of_many_draws():
 def test_groups_join_by_the_average():
     # 0 and 1 are alike; 2 is like 1 but not like 0: by the average it stays outside.
     table = np.array([[1, 0.95, 0.6], [0.95, 1, 0.9], [0.6, 0.9, 1]])
-    group = clusters.groups(table, 0.8)
+    group = linkage.groups(table, 0.8)
     assert group[0] == group[1] != group[2]
-    assert len(set(clusters.groups(table, 0.7).tolist())) == 1
+    assert len(set(linkage.groups(table, 0.7).tolist())) == 1
+
+
+@pytest.mark.parametrize("most", [0.1, 0.4, 0.6, 0.9])
+def test_few_are_joined_as_many_are(most):
+    for seed in range(10):
+        points = np.random.default_rng(seed).random((40, 2))
+        apart = np.hypot(*np.moveaxis(points[:, None] - points[None], 2, 0))
+        few, many = linkage.joined(apart, most), linkage.joined_many(apart, most)
+        assert np.array_equal(few[:, None] == few, many[:, None] == many)
 
 
 def test_a_network_given_twice_counts_once_and_two_of_one_name_are_told_apart():
