@@ -163,7 +163,6 @@ def cut(
 ) -> "Trimmed":
     """Do what the plan says, or make one; see :func:`filterscope.trim`."""
     from filterscope import surgery
-    from filterscope.findings.scoring import class_numbers
     from filterscope.images.subset import Subset
     from filterscope.surgery.halves import halves
 
@@ -175,7 +174,7 @@ def cut(
         given["progress"] = searching(bar, asked["keep"])
     elif "level" in given and source is not None:
         # What never fired is looked for in the half that chooses as well: the other half is to tell what that did.
-        chosen, _ = halves(class_numbers(source, network.classes), asked["seed"])
+        chosen, _ = halves(source, asked["seed"])
         source = Subset(source, tuple(map(int, chosen)))
     return surgery.trim(network, source, **given)
 

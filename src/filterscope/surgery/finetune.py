@@ -20,6 +20,7 @@ from filterscope.images import ImageSource, open_images, stream
 from filterscope.images.tensors import normalise
 from filterscope.model import Network
 from filterscope.model.running import copied, evaluating, one_line, tensors_in
+from filterscope.surgery.table import renewed
 
 CHECKPOINT = "finetuning.pt"
 """What the file with everything that is needed to go on is called."""
@@ -176,11 +177,8 @@ class _Course:
         finally:
             for child, training in modes:
                 child.training = training
-        renewed = Network(
-            self.module, self.network.preprocessing, self.network.classes, self.network.name, self.network.note
-        )
         losses = [total / count for total, count in zip(self.sums, self.counts, strict=True)]
-        return Finetuned(renewed, tuple(losses), len(self.usable))
+        return Finetuned(renewed(self.network, self.module), tuple(losses), len(self.usable))
 
     def _train(self, path: Path | None, tell: Callable[[int, int, float], Any]) -> None:
         kept = time.monotonic()

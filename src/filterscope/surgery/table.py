@@ -12,6 +12,7 @@ from filterscope.model import Network
 from filterscope.model.running import copied, one_line, tensors_in
 from filterscope.surgery import edits
 from filterscope.surgery.composing import adjacent, compose
+from filterscope.surgery.cost import parameters
 from filterscope.surgery.edits import Edited, State
 from filterscope.surgery.evidence import look
 from filterscope.surgery.graph import MAKERS, Coupling, Graph, Untraced, width_of
@@ -312,7 +313,7 @@ class Table:
             self.oracle.difference(self.network.module),
             self.oracle.difference(copy.deepcopy(module).double()),
             self.oracle.sizes,
-            (size_of(self.original.module), size_of(module)),
+            (parameters(self.original.module), parameters(module)),
         )
 
 
@@ -389,8 +390,3 @@ def as_before(module: nn.Module, original: nn.Module) -> None:
         parameter.requires_grad_(flags.get(name, True))
     for name, buffer in module.named_buffers():
         buffer.data = buffer.data.to(types.get(name, usual))
-
-
-def size_of(module: nn.Module) -> int:
-    """How many parameters a module has."""
-    return sum(one.numel() for one in module.parameters())
