@@ -117,6 +117,13 @@ def test_a_teacher_is_followed_without_any_label():
     assert accuracy(student, images) > 0.9
 
 
+def test_a_network_that_ends_with_a_softmax_learns_the_same():
+    plain, images = build(), pictures(30)
+    soft = fs.Network(nn.Sequential(*build().module, nn.Softmax(1)).eval(), PREPROCESSING, classes=plain.classes)
+    one, other = (finetune(network, images, HASTY) for network in (plain, soft))
+    torch.testing.assert_close(weights(other.network), weights(one.network), rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize("mirror", [False, True])
 def test_images_are_moved_and_mirrored_and_nothing_else(mirror):
     pixels = torch.from_numpy(np.random.default_rng(1).random((40, 3, 8, 6)))

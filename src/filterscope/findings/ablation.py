@@ -339,7 +339,7 @@ class _Work:
             answers: list[Tensor] = []
             for number, group in enumerate(self.groups):
                 if layers_of(group) == names:
-                    answers.append(class_scores(run.resume(self._changes(group)), labels))
+                    answers.append(class_scores(run.resume(self._changes(group)), len(labels)).detach())
                     order.append(number)
                     if sum(map(Tensor.numel, answers)) >= SCORED_TOGETHER:
                         found.append(Scores.of_several(answers, labels))

@@ -43,7 +43,7 @@ class Scores:
         Raises:
             BadModel: if the answer has no class scores.
         """
-        return cls.of_several([class_scores(answer, labels)], labels)[0]
+        return cls.of_several([class_scores(answer, len(labels)).detach()], labels)[0]
 
     @classmethod
     def of_several(cls, answers: Sequence[Tensor], labels: NDArray[np.int64]) -> "Scores":
@@ -75,16 +75,23 @@ class Scores:
         return Scores(self.answer[place], self.loss[place], self.margin[place])
 
 
-def class_scores(answer: Any, labels: NDArray[np.int64]) -> Tensor:
-    """The tensor of a network's answer that has the scores of classes: (image, class, ...).
+class NoScores(BadModel):
+    """A network's answer holds no class scores."""
 
+
+def class_scores(answer: Any, count: int) -> Tensor:
+    """The tensor of a network's answer that has the scores of classes: (image, class, ...); differentiable.
+
+    Args:
+        answer: what the module gave.
+        count: how many images it was given.
     Raises:
-        BadModel: if it has none.
+        NoScores: if it has none.
     """
     tensor = next(tensors_in(answer), None)
-    if tensor is None or tensor.ndim < 2 or tensor.shape[1] < 2 or len(tensor) != len(labels):
-        raise BadModel("the network's answer holds no class scores: there is nothing that a change could be told by")
-    return tensor.detach()
+    if tensor is None or tensor.ndim < 2 or tensor.shape[1] < 2 or len(tensor) != count:
+        raise NoScores("the network's answer holds no class scores: there is nothing that a change could be told by")
+    return tensor
 
 
 def class_numbers(source: ImageSource, classes: tuple[str, ...], count: int | None = None) -> NDArray[np.int64]:

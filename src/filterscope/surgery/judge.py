@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from filterscope.errors import BadModel
-from filterscope.findings.scoring import NONE
+from filterscope.findings.scoring import NONE, class_scores
 from filterscope.lenses.classes import every_logit
-from filterscope.model.running import evaluating, tensors_in
+from filterscope.model.running import evaluating
 from filterscope.surgery.sample import Sample
 
 
@@ -56,10 +55,7 @@ class Judge:
         read: list[int] = []
         with torch.no_grad(), evaluating(module):
             for here, pixels in self.sample:
-                answer = next(tensors_in(module(pixels)), None)
-                if answer is None or answer.ndim < 2 or answer.shape[1] < 2 or len(answer) != len(pixels):
-                    raise BadModel("the network's answer holds no class scores: what a cut costs cannot be measured")
-                found.append(every_logit(answer).log_softmax(1))
+                found.append(every_logit(class_scores(module(pixels), len(pixels))).log_softmax(1))
                 read += here.tolist()
         answers = torch.full((len(self.sample), found[0].shape[1]), np.nan, dtype=torch.float64)
         answers[read] = torch.cat(found)

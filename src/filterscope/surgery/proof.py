@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from filterscope.errors import BadImages, BadModel, FilterscopeError
 from filterscope.findings.intervals import Interval, change_of_share
 from filterscope.findings.reading import batch_for
-from filterscope.findings.scoring import class_numbers
+from filterscope.findings.scoring import NoScores, class_numbers, class_scores
 from filterscope.images import ImageSource, open_images, stream
 from filterscope.images.tensors import normalise
 from filterscope.lenses.classes import every_logit
 from filterscope.model import Network
-from filterscope.model.running import run_once, tensors_in
+from filterscope.model.running import run_once
 from filterscope.surgery.altered import ALTERATIONS, altered
 from filterscope.surgery.compared import Compared, compare
 from filterscope.surgery.cost import Cost, costs, parameters
@@ -166,7 +166,7 @@ def _answers(
         try:
             given = [batch.pixels, altered(batch.pixels, batch.ids, seed)]
             logits = [logits_of(one, pixels) for pixels in given for one in (before, after)]
-        except _NoScoresError as no:
+        except NoScores as no:
             notes.append(f"the answers were not compared: {no}")
             return None, None
         for kept, new in zip(gathered, logits, strict=True):
@@ -187,17 +187,10 @@ def _answers(
     )
 
 
-class _NoScoresError(Exception):
-    """A network's answer holds no class scores."""
-
-
 def logits_of(network: Network, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """A network's logits of a batch of pixels."""
     given = normalise(pixels, network.preprocessing, device=network.device, dtype=network.dtype)
-    tensor = next(tensors_in(run_once(network.module, given)), None)
-    if tensor is None or tensor.ndim < 2 or tensor.shape[1] < 2 or len(tensor) != len(pixels):
-        raise _NoScoresError("the network's answer holds no class scores")
-    logits = every_logit(tensor).numpy()
+    logits = every_logit(class_scores(run_once(network.module, given), len(pixels))).numpy()
     if not np.isfinite(logits).all():
         raise BadModel("a network answers NaN or infinity to one of the images; nothing can be compared by that")
     return np.asarray(logits)
