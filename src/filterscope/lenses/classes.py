@@ -276,9 +276,14 @@ def class_logits(answer: Tensor) -> Float[Tensor, "class"]:
 
 
 def every_logit(answer: Tensor) -> Float[Tensor, "image class"]:
-    """The logits in a network's answer, in float64: maps are averaged; of a softmax the logarithm."""
-    answer = (answer.flatten(2).mean(2) if answer.ndim > 2 else answer).to("cpu", torch.float64)
-    return answer.clamp_min(1e-30).log() if is_distribution(answer) else answer
+    """The logits in a network's answer, in float64."""
+    return as_logits(answer.to("cpu", torch.float64))
+
+
+def as_logits(answer: Tensor) -> Float[Tensor, "image class"]:
+    """What a network answers as logits, differentiable: maps are averaged; of a softmax the logarithm."""
+    answer = answer.flatten(2).mean(2) if answer.ndim > 2 else answer
+    return answer.clamp_min(1e-30).log() if is_distribution(answer.detach()) else answer
 
 
 def summed(products: Sequence[Tensor], layer: Layer) -> Float[np.ndarray, "unit"]:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from filterscope.ascent.objectives import is_distribution
 from filterscope.errors import BadAtlas, BadImages, BadModel, FilterscopeError
 from filterscope.findings.scoring import NONE, class_numbers, class_scores
 from filterscope.images import ImageSource, open_images, stream
 from filterscope.images.tensors import normalise
+from filterscope.lenses.classes import as_logits
 from filterscope.model import Network
 from filterscope.model.running import copied, evaluating, one_line
 from filterscope.surgery.table import renewed
@@ -28,10 +28,6 @@ CHECKPOINT = "finetuning.pt"
 
 EVERY = 30.0
 """Seconds between two checkpoints within an epoch."""
-
-
-TINY = 1e-30
-"""Below every probability that a softmax in float32 gives."""
 
 
 @dataclass(frozen=True)
@@ -315,14 +311,12 @@ def is_frozen_norm(module: nn.Module) -> bool:
 
 
 def scores(module: nn.Module, pixels: Tensor) -> Tensor:
-    """(image, class): the first tensor that a module answers with; of maps the mean, of a softmax the logarithm.
+    """What a module answers, as logits: (image, class).
 
     Raises:
         BadModel: if it holds no class scores.
     """
-    answer = class_scores(module(pixels), len(pixels))
-    answer = answer.flatten(2).mean(2) if answer.ndim > 2 else answer
-    return answer.clamp_min(TINY).log() if is_distribution(answer.detach()) else answer
+    return as_logits(class_scores(module(pixels), len(pixels)))
 
 
 def rate_at(step: int, steps: int, highest: float) -> float:
