@@ -22,11 +22,11 @@ import torch_pruning
 from torch import nn
 
 import filterscope as fs
+from filterscope.findings.recalibration import recalibrate
 from filterscope.surgery.cost import flops
 from filterscope.surgery.finetune import Schedule, finetune
 from filterscope.surgery.judge import Judge
 from filterscope.surgery.levels import Budget
-from filterscope.surgery.recalibration import recalibrate
 from filterscope.surgery.sample import Sample, choosing, verifying
 from filterscope.surgery.search import Options
 

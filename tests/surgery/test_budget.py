@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import filterscope as fs
 from filterscope.errors import BadImages, BadPlan
+from filterscope.findings.recalibration import recalibrate
 from filterscope.surgery.bypass import bypass, bypass_complaint
 from filterscope.surgery.cost import flops
 from filterscope.surgery.ensembles import find_ensembles
@@ -19,7 +20,6 @@ from filterscope.surgery.halves import halves
 from filterscope.surgery.judge import Judge
 from filterscope.surgery.levels import Budget
 from filterscope.surgery.plan import BYPASS, FOLD, REFIT, REMOVE, Plan
-from filterscope.surgery.recalibration import recalibrate
 from filterscope.surgery.sample import choosing, verifying
 from filterscope.surgery.search import Options, rounded
 

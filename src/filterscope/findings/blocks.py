@@ -16,6 +16,7 @@ from filterscope.errors import BadModel
 from filterscope.findings.ablation import bounds
 from filterscope.findings.intervals import change_of_share, mean_change
 from filterscope.findings.reading import Reading
+from filterscope.findings.recalibration import norms_of, recalibrate
 from filterscope.findings.scoring import NONE, Scores
 from filterscope.model import Network
 from filterscope.model.running import buffers_kept, copied, evaluating, run_once, tensors_in
@@ -24,8 +25,6 @@ BYPASSABLE = "block can be bypassed"
 
 MARGIN = 0.01
 """Accuracy that a bypass may cost, as a share: the interval must exclude a larger loss."""
-
-Norm = nn.modules.batchnorm._BatchNorm
 
 
 @dataclass(frozen=True)
@@ -175,27 +174,14 @@ def bypassed(module: nn.Module, name: str, recalibrate_on: Reading | None) -> nn
     """
     changed = copied(module)
     changed.get_submodule(name).forward = _given_back
-    norms = [child for child in changed.modules() if isinstance(child, Norm) and child.track_running_stats]
-    if norms and recalibrate_on is not None:
-        _recalibrate(changed, norms, recalibrate_on)
+    if recalibrate_on is not None and norms_of(changed):
+        recalibrate(changed, recalibrate_on)
     return changed
 
 
 def _given_back(given: Tensor, *_more: Any, **_named: Any) -> Tensor:
     # A copy: what comes next may change it in place, and others may still need it.
     return given.clone()
-
-
-def _recalibrate(module: nn.Module, norms: Sequence[Any], how: Reading) -> None:
-    """Take new means and variances for batch norm, each the mean over batches."""
-    with torch.no_grad(), evaluating(module):
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None
-            norm.training = True
-        for ids, pixels in how:
-            if len(ids) > 1:
-                module(pixels)
 
 
 def similarity(one: Float[np.ndarray, "image feature"], other: Float[np.ndarray, "image more"]) -> float | None:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from filterscope.findings.blocks import Norm, candidates
+from filterscope.findings.blocks import candidates
+from filterscope.findings.recalibration import Norm
 from filterscope.model import Network
 from filterscope.model.running import evaluating, one_line, tensors_in
 from filterscope.surgery.oracle import TOLERANCE, apart

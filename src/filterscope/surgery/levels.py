@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from filterscope.errors import BadImages, BadPlan
+from filterscope.findings.recalibration import norms_of
 from filterscope.model import Network
 from filterscope.surgery.apply import COMPARED, replay
 from filterscope.surgery.cost import flops
@@ -10,7 +11,6 @@ from filterscope.surgery.judge import Judge
 from filterscope.surgery.lossy import Lossy, step_of_part
 from filterscope.surgery.oracle import TOLERANCE
 from filterscope.surgery.plan import BYPASS, EXPECTED, FOLD, RECALIBRATE, REFIT, REMOVE, Level, Step
-from filterscope.surgery.recalibration import norms_of
 from filterscope.surgery.rounds import in_rounds
 from filterscope.surgery.sample import Sample, choosing
 from filterscope.surgery.search import Options, Progress, Search, Stage, inside

@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Any
 
 from filterscope.errors import BadModel
-from filterscope.findings.blocks import Norm
+from filterscope.findings.recalibration import Norm, norms_of, recalibrate
 from filterscope.model import Network
 from filterscope.model.running import copied
 from filterscope.surgery.bypass import bypass, bypass_complaint, bypasses
@@ -13,7 +13,6 @@ from filterscope.surgery.ensembles import held_complaint, zeroed
 from filterscope.surgery.graph import MAKERS
 from filterscope.surgery.moments import FIT, Gathering
 from filterscope.surgery.plan import BYPASS, FOLD, RECALIBRATE, REFIT, REMOVE, Step
-from filterscope.surgery.recalibration import norms_of, recalibrate
 from filterscope.surgery.refit import can_fit, refit, rows_of, set_rows
 from filterscope.surgery.refused import Refused
 from filterscope.surgery.sample import Sample, choosing

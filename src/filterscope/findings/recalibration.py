@@ -1,15 +1,17 @@
 """Batch norm told anew what comes its way, without labels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from filterscope.findings.blocks import Norm
 from filterscope.model.running import evaluating
-from filterscope.surgery.sample import Sample
+
+Norm = nn.modules.batchnorm._BatchNorm
 
 
 def norms_of(module: nn.Module) -> dict[str, Any]:
@@ -17,7 +19,9 @@ def norms_of(module: nn.Module) -> dict[str, Any]:
     return {name: own for name, own in module.named_modules() if isinstance(own, Norm) and own.running_mean is not None}
 
 
-def recalibrate(module: nn.Module, sample: Sample, names: Sequence[str] | None = None) -> None:
+def recalibrate(
+    module: nn.Module, images: Iterable[tuple[NDArray[np.int64], Tensor]], names: Sequence[str] | None = None
+) -> None:
     """Give every batch norm the mean and variance of what it is given over all images, in place.
 
     All images count alike, in batches of any size: sums are kept, not means of batches. While the sums are taken every
@@ -25,7 +29,7 @@ def recalibrate(module: nn.Module, sample: Sample, names: Sequence[str] | None =
 
     Args:
         module: the network.
-        sample: images; labels are not used.
+        images: batches of their numbers and pixels, a reading or a sample; labels are not used.
         names: only these norms.
     """
     norms = {name: own for name, own in norms_of(module).items() if names is None or name in names}
@@ -44,7 +48,7 @@ def recalibrate(module: nn.Module, sample: Sample, names: Sequence[str] | None =
         for name, own in norms.items():
             undo.callback(own.register_forward_pre_hook(note(name)).remove)
             own.training, own.momentum = True, 0.0
-        for here, pixels in sample:
+        for here, pixels in images:
             if len(here) > 1:
                 module(pixels)
     for name, own in norms.items():
