@@ -1,18 +1,20 @@
 """What a network's units did in images: whether they ever fired, for those that go because they did not."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from filterscope.atlas.records import Activation
+from filterscope.atlas.records import Activation, Layer
 from filterscope.errors import BadImages
 from filterscope.findings.reading import Reading, batch_for, spread
 from filterscope.images import ImageSource, open_images
+from filterscope.lenses.patches import activations
+from filterscope.lenses.statistics import BatchReader, NotFinite, UnitStatistics
 from filterscope.model import Network
 from filterscope.model.layers import units_last
 
@@ -70,25 +72,41 @@ def see(network: Network, images: Images) -> Seen:
         BadImages: if there is no image, or none can be read.
     """
     layers = network.layers()
-    by_module: dict[str, list[Any]] = {}
+    by_module: dict[str, list[Layer]] = {}
     for layer in layers:
         by_module.setdefault(layer.observed, []).append(layer)
-    totals = {layer.name: Total(layer.channels) for layer in layers}
-
-    def visit(name: str, _call: int, output: Tensor) -> None:
-        for layer in by_module[name]:
-            totals[layer.name].add(units_last(output, layer).detach())
-
+    totals = {layer.name: UnitStatistics(layer.channels, 1) for layer in layers}
     count, kept = 0, None
     with network.tap(list(by_module), stop=False) as read:
         for pixels in batches(network, images):
             kept = pixels[:KEPT] if kept is None else kept
-            read.visit(pixels, visit)
+            numbers = range(count, count + len(pixels))
+            readers = {name: BatchReader(total, numbers, None) for name, total in totals.items()}
+            read.visit(pixels, partial(note, by_module, readers))
+            for one in readers.values():
+                one.finish()
             count += len(pixels)
     if kept is None:
         raise BadImages("no image could be read; to tell which filters never fire it takes some")
-    found = {name: total.records(name, count) for name, total in totals.items()}
+    found = {layer.name: list(activations(layer, totals[layer.name])) for layer in layers}
     return Seen(found, "the images that were given", count, kept)
+
+
+def note(
+    by_module: Mapping[str, Sequence[Layer]], readers: Mapping[str, BatchReader], name: str, call: int, output: Tensor
+) -> None:
+    """Take in what a module gives.
+
+    Raises:
+        BadImages: if it is no finite number.
+    """
+    for layer in by_module[name]:
+        try:
+            readers[layer.name].read(call, units_last(output, layer).detach())
+        except NotFinite as problem:
+            raise BadImages(
+                f"{layer.name} says something that is no finite number to an image; leave it out"
+            ) from problem
 
 
 def batches(network: Network, images: Images) -> Iterator[Tensor]:
@@ -99,30 +117,3 @@ def batches(network: Network, images: Images) -> Iterator[Tensor]:
     source = opened(images)
     for _, pixels in Reading(network, source, spread(len(source), None), batch_for(network)):
         yield pixels
-
-
-class Total:
-    """Sums over images and positions, unit by unit."""
-
-    def __init__(self, units: int) -> None:
-        self.largest = np.full(units, -np.inf)
-        self.sum, self.squares, self.firing = np.zeros(units), np.zeros(units), np.zeros(units)
-        self.images, self.places = np.zeros(units), 0
-
-    def add(self, maps: Tensor) -> None:
-        """Take in (image, row, column, unit)."""
-        values = maps.double().flatten(1, 2).cpu()
-        fires = values > 0
-        self.largest = np.maximum(self.largest, values.amax((0, 1)).numpy())
-        self.sum += values.sum((0, 1)).numpy()
-        self.squares += values.square().sum((0, 1)).numpy()
-        self.firing += fires.sum((0, 1)).numpy()
-        self.images += fires.any(1).sum(0).numpy()
-        self.places += values.shape[0] * values.shape[1]
-
-    def records(self, layer: str, count: int) -> list[Activation]:
-        """One record a unit."""
-        mean = self.sum / self.places
-        std = np.sqrt(np.maximum(self.squares / self.places - mean**2, 0))
-        rows = zip(self.firing / self.places, self.images / count, self.largest, mean, std, strict=True)
-        return [Activation(layer, unit, count, *map(float, row)) for unit, row in enumerate(rows)]
