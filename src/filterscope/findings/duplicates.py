@@ -136,21 +136,31 @@ def exact_combinations(
     count = len(units)
     if count < 3 or count > directions.shape[1]:
         return
-    values, vectors = np.linalg.eigh(directions @ directions.T)
-    lost = values < EXACT_REST * count
-    # A unit takes part in what adds up to nothing if it has a share in those directions.
-    part = np.square(vectors[:, lost]).sum(1)
-    for place in np.flatnonzero(part > 1e-6).tolist():
-        others = np.flatnonzero(np.arange(count) != place)
-        weights, *_ = np.linalg.lstsq(directions[others].T, directions[place], rcond=1e-9)
-        rest = np.square(directions[place] - weights @ directions[others]).sum()
+    ways, sizes = adding_up_to_nothing(directions)
+    # Of all ways to write a unit as a sum of others those that come nearest, and of these the one with least squares.
+    precision = (SAME / np.maximum(sizes, SAME)) ** 2
+    nearest = (ways * precision) @ ways.T
+    for place in np.flatnonzero(np.square(ways).sum(1) > 1e-6).tolist():
+        weights = -nearest[place] / nearest[place, place]
+        weights[place] = 0
+        rest = np.square(directions[place] - weights @ directions).sum()
         if rest > EXACT_REST:
             continue
-        for at in np.argsort(-np.abs(weights), kind="stable")[:NAMED].tolist():
-            if abs(weights[at]) > 1e-6:
-                other = others[at]
-                scale = float(weights[at] * size[place] / size[other])
+        for other in np.argsort(-np.abs(weights), kind="stable")[:NAMED].tolist():
+            if abs(weights[other]) > 1e-5:
+                scale = float(weights[other] * size[place] / size[other])
                 yield Relation(layer, int(units[place]), COMBINATION, int(units[other]), float(1 - rest), scale)
+
+
+def adding_up_to_nothing(
+    directions: Float[np.ndarray, "unit number"],
+) -> tuple[Float[np.ndarray, "unit way"], NDArray[np.float64]]:
+    """Multiples of directions that add up to nearly zero, as an orthonormal basis, and what is left of each sum."""
+    values, vectors = np.linalg.eigh(directions @ directions.T)
+    some = vectors[:, values < EXACT_REST * len(directions)]
+    # Products of directions tell half as many digits as the directions themselves: these have the last word.
+    own, sizes, _ = np.linalg.svd(some.T @ directions, full_matrices=False)
+    return some @ own, sizes
 
 
 def combined(layer: str, relations: list[Relation]) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-RIDGE = 1e-3
+RIDGE = 1e-2
 """Added to the diagonal, as a share of its mean: what images do not tell apart stays as the weights had it."""
 
 

@@ -9,6 +9,7 @@ from filterscope.surgery.apply import COMPARED, replay
 from filterscope.surgery.cost import flops
 from filterscope.surgery.judge import Judge
 from filterscope.surgery.lossy import Lossy, step_of_part
+from filterscope.surgery.moments import FIT
 from filterscope.surgery.oracle import TOLERANCE
 from filterscope.surgery.plan import BYPASS, EXPECTED, FOLD, RECALIBRATE, REFIT, REMOVE, Level, Step
 from filterscope.surgery.rounds import in_rounds
@@ -41,7 +42,8 @@ def trim(
     Without a budget the plan of the level is made and applied, again and again until nothing more is found in what is
     left. With one that comes first. Then filters and, unless ``blocks`` is false, whole parts are taken away,
     always those that cost least for the FLOPs that they save, measured on one half of the images; the other half is
-    never looked at. Every layer is then fitted, by least squares, to what it answered before.
+    never looked at. Every layer is fitted, by least squares, to what it answered before: to a part of the half that
+    chooses, while the rest of it judges.
 
     Args:
         network: left as it is.
@@ -50,8 +52,8 @@ def trim(
             budget needs them.
         level: "lossless": what is proven of all images. "observed": then also units that never fired in the images
             (with a budget: in the half that chooses), which is no proof.
-        max_drop: points of accuracy that may be lost on the half that chooses; where images have no labels, points of
-            agreement with the original.
+        max_drop: points of accuracy that may be lost on those images of the half that chooses that nothing was fitted
+            to; where images have no labels, points of agreement with the original.
         keep: the share of FLOPs to come down to.
         blocks: whether whole parts (blocks, convolutions) may be left out.
         round_to: of every layer that loses units a multiple of so many stays.
@@ -160,7 +162,8 @@ def steps_of(stage: Stage, table: Table, sample: Sample, seed: int) -> list[Step
         if one.bypassed
     ]
     made += units_of(stage, table, sample, seed)
-    why = f"fitted to the half that chooses of the images, {len(sample)} of them, drawn with the seed {seed}"
+    count = len(sample.parted(FIT, seed)[0])
+    why = f"fitted to {count} images of the half that chooses, which judge nothing, drawn with the seed {seed}"
     made.append(step_of_part(REFIT, "", why, EXPECTED[REFIT], sample, seed))
     return made
 
@@ -176,7 +179,7 @@ def recalibrated(judge: Judge, lossy: Lossy, sample: Sample, seed: int) -> list[
     lossy.do(step)
     after = judge.worth(lossy.as_is().module)
     if after.share > before.share:
-        gain = f"{judge.counts} {before.share:.2%} before and {after.share:.2%} after, on {len(sample)} images"
+        gain = f"{judge.counts} {before.share:.2%} before and {after.share:.2%} after, on {len(judge.sample)} images"
         done = replace(step, why=(gain,))
         lossy.table.outcomes[-1] = replace(lossy.table.outcomes[-1], step=done)
         return [done]

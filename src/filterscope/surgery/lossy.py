@@ -98,7 +98,7 @@ class Lossy:
             for name in names
             if name in base_numbers
         }
-        gathering = Gathering(base.module, sample, list(units), step.seed)
+        gathering = Gathering(base.module, sample.parted(FIT, step.seed)[0], list(units), step.seed)
         before = {name: rows_of(modules[name]) for name in units}
         refit(network.module, before, gathering, {}, units=units)
         exact = copied(self.table.network.module)
@@ -113,7 +113,7 @@ class Lossy:
         norms = norms_of(network.module)
         if not norms:
             raise Refused("it has no batch norm that keeps means and variances")
-        recalibrate(network.module, sample.first(FIT))
+        recalibrate(network.module, sample.parted(FIT, step.seed)[0])
         exact = copied(self.table.network.module)
         for name, own in norms.items():
             norm: Any = exact.get_submodule(name)

@@ -31,21 +31,18 @@ class Gathering:
 
     Args:
         original: the network whose answers are wanted.
-        sample: the images; some of them are used.
+        sample: the images; no more of them are used than there is room for.
         layers: names of convolutions without groups and linear layers that the two have in common.
         seed: of the places.
-        share: of the patches that are usually taken.
     """
 
-    def __init__(
-        self, original: nn.Module, sample: Sample, layers: Sequence[str], seed: int = 0, share: float = 1.0
-    ) -> None:
+    def __init__(self, original: nn.Module, sample: Sample, layers: Sequence[str], seed: int = 0) -> None:
         self.layers = tuple(layers)
         self.seed = seed
         self.sample = sample.first(min(FIT, max(CHUNK, ROOM // largest_answer(original, sample))))
         self.pixels = torch.cat([pixels for _, pixels in self.sample])
         own = {name: original.get_submodule(name) for name in self.layers}
-        self._rows = {name: int(share * _enough(one)) for name, one in own.items()}
+        self._rows = {name: _enough(one) for name, one in own.items()}
         found: dict[str, list[Tensor]] = {name: [] for name in self.layers}
         for begin in range(0, len(self.pixels), CHUNK):
 

@@ -62,9 +62,22 @@ class Sample:
 
     def first(self, count: int) -> "Sample":
         """At most so many of the images, spread over all of them."""
-        chosen = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64))
-        pixels = None if self.pixels is None else self.pixels[torch.from_numpy(chosen)]
-        return replace(self, pixels=pixels, ids=self.ids[chosen], labels=self.labels[chosen], _reading=None)
+        return self._of(np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(np.int64)))
+
+    def parted(self, most: int, seed: int = 0) -> tuple["Sample", "Sample"]:
+        """Those that weights are fitted to, half of the images and no more than ``most``; and those that judge them.
+
+        A layer that reads thousands of numbers answers the images that it was fitted to better than any others.
+        """
+        if len(self) < 2:
+            return self, self
+        fit = halves(self.labels, seed)[0]
+        fit = fit[np.unique(np.linspace(0, len(fit) - 1, min(most, len(fit))).round().astype(np.int64))]
+        return self._of(fit), self._of(np.setdiff1d(np.arange(len(self)), fit))
+
+    def _of(self, places: NDArray[np.int64]) -> "Sample":
+        pixels = None if self.pixels is None else self.pixels[torch.from_numpy(places)]
+        return replace(self, pixels=pixels, ids=self.ids[places], labels=self.labels[places], _reading=None)
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Give (places in this sample, pixels); what cannot be read is left out."""

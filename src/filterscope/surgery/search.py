@@ -20,7 +20,7 @@ from filterscope.surgery.ensembles import (
 )
 from filterscope.surgery.judge import Judge, Worth
 from filterscope.surgery.leastsquares import Losing, Moments, elimination, fitted
-from filterscope.surgery.moments import Gathering, curvature
+from filterscope.surgery.moments import FIT, Gathering, curvature
 from filterscope.surgery.patches import columns_of
 from filterscope.surgery.refit import can_fit, refit, rows_of, set_rows
 from filterscope.surgery.sample import Sample
@@ -31,8 +31,8 @@ Progress = Callable[[float, str], None]
 RANK = 256
 """Images on which candidates are measured; at most, of those that choose."""
 
-BITE, GROWTH, LARGEST, SMALLEST = 0.02, 1.25, 0.08, 0.004
-"""Shares of the FLOPs: what the first bite takes, by what bites grow, what they end at, and where backtracking ends."""
+BITE, GROWTH, LARGEST, SMALLEST = 0.02, 1.25, 0.1, 0.004
+"""Shares of what is left: what the first bite takes, by what bites grow, what they end at, where backtracking ends."""
 
 PARTS = 3
 """Into so many candidates a bite is divided, so that several layers can give their best."""
@@ -137,16 +137,16 @@ class Search:
     ) -> None:
         self.network, self.exact, self.inputs, self.options = network, exact, list(inputs), options
         self.progress = progress or (lambda _left, _text: None)
-        self.judge = Judge(network.module, sample)
-        self.ranking = Judge(network.module, sample.first(RANK))
+        fit, judged = sample.parted(FIT, options.seed)
+        self.judge = Judge(network.module, judged)
+        self.ranking = Judge(network.module, judged.first(RANK))
         self.costs = costs(network)
         self.total = float(sum(one.flops for one in self.costs))
         modules = dict(network.module.named_modules())
         self.layers = [one.layer for one in self.costs if can_fit(modules[one.layer])]
         self.before = {name: rows_of(modules[name]) for name in self.layers}
-        self.gathering = Gathering(network.module, sample, self.layers, options.seed)
-        self.quick = Gathering(network.module, sample.first(RANK), self.layers, options.seed, share=0.3)
-        self.curvature = curvature(copy.deepcopy(network.module), sample.first(RANK), self.layers, options.seed)
+        self.gathering = Gathering(network.module, fit, self.layers, options.seed)
+        self.curvature = curvature(copy.deepcopy(network.module), fit.first(RANK), self.layers, options.seed)
         self.refused: dict[str, str] = {}
         self.draft = _Draft(copy.deepcopy(network.module))
         self.draft.ensembles = self._ensembles(self.draft.bypassed)
@@ -190,8 +190,8 @@ class Search:
     def _wanted(self, bite: float) -> float:
         """FLOPs to take next."""
         if self.options.keep is None:
-            return bite * self.total
-        return min(bite * self.total, self._flops() - self.options.keep * self._start)
+            return bite * self._flops()
+        return min(bite * self._flops(), self._flops() - self.options.keep * self._start)
 
     def _within(self, stage: Stage) -> bool:
         if self.options.max_drop is None:
@@ -213,12 +213,17 @@ class Search:
     def _settle(self) -> None:
         """Fit all layers to the original's answers, given what the draft now hands them."""
         self.moments = {}
-        self._refit(self.draft, self.gathering, self.moments.__setitem__)
+        self._refit(self.draft, self.layers, self.moments.__setitem__)
 
-    def _refit(self, draft: _Draft, gathering: Gathering, told: Callable[[str, Moments], None] | None = None) -> None:
-        here = {name: rows for name, rows in self.before.items() if not inside(name, draft.bypassed)}
+    def _refit(self, draft: _Draft, layers: Sequence[str], told: Callable[[str, Moments], None] | None = None) -> None:
+        here = {name: self.before[name] for name in layers if not inside(name, draft.bypassed)}
         gone = {name: columns_gone(draft.ensembles, draft.gone, name) for name in here}
-        refit(draft.module, here, gathering, gone, told=told)
+        refit(draft.module, here, self.gathering, gone, told=told)
+
+    def _behind(self, modules: Sequence[str]) -> list[str]:
+        """The layers that run after the first of some modules has begun; those before are given what they were."""
+        first = min((at for at, name in enumerate(self.layers) if inside(name, modules)), default=0)
+        return self.layers[first:]
 
     def _bite(self, want: float) -> bool:
         """Take what costs least for what it saves, measured, until so many FLOPs are gone."""
@@ -232,7 +237,8 @@ class Search:
             best = min(fresh, key=lambda one: one.ratio, default=None)
             # What was measured before, or estimated, is measured anew only where it could still be the best.
             if waiting and (best is None or waiting[0].ratio <= best.ratio):
-                fresh.append(self._measured(waiting.pop(0)))
+                measured = self._measured(waiting.pop(0))
+                fresh += [measured] if measured.saves > 0 else []
                 continue
             assert best is not None
             fresh.remove(best)
@@ -346,7 +352,12 @@ class Search:
         draft = self.draft.copied()
         if one.taken.bypassed:
             self._bypassed(draft, one.taken.bypassed)
-            self._refit(draft, self.quick)
+            # Who reads what is known only now: what was cut in front of a part is read by others without it.
+            one = replace(one, saves=self._flops() - self._flops(draft))
+            if one.saves <= 0:
+                self._banned.add(one.taken.bypassed)
+                return one
+            self._refit(draft, self._behind(one.taken.bypassed))
         else:
             ensemble = next(some for some in draft.ensembles if some.layer == one.taken.layer)
             draft.gone[ensemble.layer] = draft.of(ensemble) | set(one.taken.units)
