@@ -1,6 +1,7 @@
 """The budgeted level: what keeps to the budget, every cut exact, and the other half never looked at."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,9 @@ def test_images_to_fit_to_are_of_every_class_as_many(tmp_path: Path) -> None:
 def test_every_stage_of_a_search_counts_the_flops_that_its_network_has() -> None:
     network = residual()
     budget = Budget(network, images(), Options(keep=0.5))
-    for stage in budget.search.stages()[1::2]:
+    stages = budget.search.stages()
+    assert all(after.flops < before.flops for before, after in pairwise(stages))
+    for stage in stages[1::2]:
         assert flops(budget.done(stage).network) == pytest.approx(stage.flops)
 
 

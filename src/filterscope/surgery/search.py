@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -11,6 +11,7 @@ from filterscope.errors import BadModel
 from filterscope.model import Network
 from filterscope.surgery.bypass import bypass, bypass_complaint, bypasses
 from filterscope.surgery.cost import costs
+from filterscope.surgery.draft import Draft, Taken
 from filterscope.surgery.ensembles import (
     Ensemble,
     columns_gone,
@@ -33,6 +34,9 @@ RANK = 256
 
 BITE, GROWTH, LARGEST, SMALLEST = 0.02, 1.25, 0.1, 0.004
 """Shares of what is left: what the first bite takes, by what bites grow, what they end at, where backtracking ends."""
+
+PRIOR = 2e-3, 1e-3
+"""Nats that filters were measured to cost, and did, before any was taken."""
 
 PARTS = 3
 """Into so many candidates a bite is divided, so that several layers can give their best."""
@@ -63,21 +67,6 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A bite that was taken: what went, why, and what was left then.
-
-    ``units`` are those of one ensemble, ``layer`` its first maker, ``told`` the share of what each tells its readers
-    that the units that stay tell as well; or ``bypassed`` are the modules that went.
-    """
-
-    layer: str
-    units: tuple[int, ...]
-    bypassed: tuple[str, ...]
-    why: str
-    told: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
 class Stage:
     """Where a search stood: everything taken so far, and what it came to on the images that choose."""
 
@@ -93,25 +82,6 @@ class _Candidate:
     taken: Taken
     saves: float
     ratio: float = math.inf
-
-
-@dataclass(eq=False)
-class _Draft:
-    """The network as it would be, at full size: what is gone is multiplied by zero, or replaced by nothing."""
-
-    module: nn.Module
-    taken: list[Taken] = field(default_factory=list)
-    bypassed: tuple[str, ...] = ()
-    gone: dict[str, frozenset[int]] = field(default_factory=dict)
-    ensembles: tuple[Ensemble, ...] = ()
-
-    def copied(self) -> "_Draft":
-        """The same, to go back to."""
-        return replace(self, module=copy.deepcopy(self.module), taken=list(self.taken), gone=dict(self.gone))
-
-    def of(self, ensemble: Ensemble) -> frozenset[int]:
-        """Which of its units are gone."""
-        return self.gone.get(ensemble.layer, frozenset())
 
 
 class Search:
@@ -148,13 +118,14 @@ class Search:
         self.gathering = Gathering(network.module, fit, self.layers, options.seed)
         self.curvature = curvature(copy.deepcopy(network.module), fit.first(RANK), self.layers, options.seed)
         self.refused: dict[str, str] = {}
-        self.draft = _Draft(copy.deepcopy(network.module))
+        self.draft = Draft(copy.deepcopy(network.module))
         self.draft.ensembles = self._ensembles(self.draft.bypassed)
         self.parts = self._parts() if options.blocks else {}
         self.moments: dict[str, Moments] = {}
         self._stale: dict[tuple[str, ...], float] = {}
         self._banned: set[tuple[str, ...]] = set()
-        self._last: list[Taken] = []
+        self._last: list[_Candidate] = []
+        self._predicted, self._realised = PRIOR
 
     def stages(self) -> list[Stage]:
         """Take bites; gives where it stood after each, the last of them within the budget.
@@ -169,6 +140,7 @@ class Search:
             if not self._bite(want):
                 break
             self._settle()
+            self._learn()
             stage = self._stage()
             if self._within(stage):
                 stages.append(stage)
@@ -176,7 +148,7 @@ class Search:
                 bite = min(bite * GROWTH, LARGEST)
                 continue
             self.draft, self.moments = kept, moments
-            parts = {one.bypassed for one in self._last if one.bypassed}
+            parts = {one.taken.bypassed for one in self._last if one.taken.bypassed}
             self._banned |= parts
             bite = bite if parts else bite / 2
             if bite < SMALLEST:
@@ -205,7 +177,7 @@ class Search:
     def _stage(self) -> Stage:
         return Stage(tuple(self.draft.taken), self._flops(), self.judge.worth(self.draft.module))
 
-    def _flops(self, draft: _Draft | None = None) -> float:
+    def _flops(self, draft: Draft | None = None) -> float:
         draft = draft or self.draft
         costs = [one for one in self.costs if not inside(one.layer, draft.bypassed)]
         return flops_without(costs, draft.ensembles, draft.gone)
@@ -215,7 +187,7 @@ class Search:
         self.moments = {}
         self._refit(self.draft, self.layers, self.moments.__setitem__)
 
-    def _refit(self, draft: _Draft, layers: Sequence[str], told: Callable[[str, Moments], None] | None = None) -> None:
+    def _refit(self, draft: Draft, layers: Sequence[str], told: Callable[[str, Moments], None] | None = None) -> None:
         here = {name: self.before[name] for name in layers if not inside(name, draft.bypassed)}
         gone = {name: columns_gone(draft.ensembles, draft.gone, name) for name in here}
         refit(draft.module, here, self.gathering, gone, told=told)
@@ -224,6 +196,21 @@ class Search:
         """The layers that run after the first of some modules has begun; those before are given what they were."""
         first = min((at for at, name in enumerate(self.layers) if inside(name, modules)), default=0)
         return self.layers[first:]
+
+    def _learn(self) -> None:
+        """Compare what the last filters were measured to cost with what they did once all layers had made up for it."""
+        if self._last and not any(one.taken.bypassed for one in self._last):
+            self._predicted += sum(one.ratio * one.saves / self.total for one in self._last)
+            self._realised += max(self.ranking.worth(self.draft.module).divergence - self._now, 0)
+
+    def _rank(self, one: _Candidate) -> float:
+        """What candidates are compared by: what they will cost for what they save.
+
+        Filters are measured with their readers fitted anew, parts with all that runs behind them: less of what filters
+        are measured to cost is left in the end.
+        """
+        left = min(max(self._realised / self._predicted, 0.1), 1.0)
+        return one.ratio if one.taken.bypassed else one.ratio * left
 
     def _bite(self, want: float) -> bool:
         """Take what costs least for what it saves, measured, until so many FLOPs are gone."""
@@ -234,9 +221,9 @@ class Search:
         saved = 0.0
         chosen: list[_Candidate] = []
         while saved < want and (waiting or fresh):
-            best = min(fresh, key=lambda one: one.ratio, default=None)
+            best = min(fresh, key=self._rank, default=None)
             # What was measured before, or estimated, is measured anew only where it could still be the best.
-            if waiting and (best is None or waiting[0].ratio <= best.ratio):
+            if waiting and (best is None or self._rank(waiting[0]) <= self._rank(best)):
                 measured = self._measured(waiting.pop(0))
                 fresh += [measured] if measured.saves > 0 else []
                 continue
@@ -255,13 +242,13 @@ class Search:
     def _take(self, one: _Candidate) -> None:
         draft = self.draft
         draft.taken.append(one.taken)
-        self._last.append(one.taken)
+        self._last.append(one)
         if one.taken.bypassed:
             self._bypassed(draft, one.taken.bypassed)
             return
         draft.gone[one.taken.layer] = draft.gone.get(one.taken.layer, frozenset()) | set(one.taken.units)
 
-    def _bypassed(self, draft: _Draft, names: tuple[str, ...]) -> None:
+    def _bypassed(self, draft: Draft, names: tuple[str, ...]) -> None:
         bypass(draft.module, names)
         draft.bypassed = (*draft.bypassed, *names)
         draft.ensembles = self._ensembles(draft.bypassed)
@@ -307,10 +294,10 @@ class Search:
         for modules in self.parts.values():
             if modules[0] in self.draft.bypassed or modules in self._banned:
                 continue
-            draft = _Draft(nn.Identity(), [], (*self.draft.bypassed, *modules), self.draft.gone, self.draft.ensembles)
+            draft = Draft(nn.Identity(), [], (*self.draft.bypassed, *modules), self.draft.gone, self.draft.ensembles)
             found.append(_Candidate(Taken("", (), modules, ""), now - self._flops(draft)))
         found = [replace(one, ratio=self._stale.get(_key(one), -math.inf)) for one in found if one.saves > 0]
-        return sorted(found, key=lambda one: one.ratio)
+        return sorted(found, key=self._rank)
 
     def _fewer(self, ensemble: Ensemble, want: float) -> _Candidate | None:
         """Units of an ensemble that save about so many FLOPs, the ones least missed once others make up for them."""
