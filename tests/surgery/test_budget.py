@@ -1,5 +1,6 @@
 """The budgeted level: what keeps to the budget, every cut exact, and the other half never looked at."""
 
+import copy
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -15,15 +16,16 @@ from filterscope.errors import BadImages, BadPlan
 from filterscope.findings.recalibration import recalibrate
 from filterscope.surgery.bypass import bypass, bypass_complaint
 from filterscope.surgery.cost import flops
-from filterscope.surgery.ensembles import find_ensembles
+from filterscope.surgery.ensembles import columns_gone, find_ensembles
 from filterscope.surgery.graph import Graph
 from filterscope.surgery.halves import halves
 from filterscope.surgery.judge import Judge
 from filterscope.surgery.levels import Budget
 from filterscope.surgery.moments import FIT
 from filterscope.surgery.plan import BYPASS, FOLD, REFIT, REMOVE, Plan
+from filterscope.surgery.refit import refit
 from filterscope.surgery.sample import choosing, verifying
-from filterscope.surgery.search import Options, rounded
+from filterscope.surgery.search import Options, inside, rounded
 
 SIZE = (10, 10)
 
@@ -147,6 +149,21 @@ def test_images_to_fit_to_are_of_every_class_as_many(tmp_path: Path) -> None:
     fit, judged = choosing(network, tmp_path / "some.npz").parted(20)
     assert len(fit) == 20
     assert np.bincount(fit.labels).tolist() == np.bincount(judged.labels).tolist() == [4] * 5
+
+
+def test_what_is_fitted_bite_after_bite_is_what_is_fitted_at_once_in_the_end() -> None:
+    search = Budget(residual(), images(), Options(keep=0.1)).search
+    search.stages()
+    draft = search.draft
+    assert draft.bypassed
+    assert any(draft.gone.values())
+    again = copy.deepcopy(search.network.module)
+    bypass(again, draft.bypassed)
+    layers = {name: rows for name, rows in search.before.items() if not inside(name, draft.bypassed)}
+    gone = {name: columns_gone(draft.ensembles, draft.gone, name) for name in layers}
+    refit(again, layers, search.gathering, gone)
+    for one, other in zip(draft.module.parameters(), again.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_every_stage_of_a_search_counts_the_flops_that_its_network_has() -> None:

@@ -77,10 +77,18 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
-    """What could go next; ``ratio`` is its loss in nats for all FLOPs, at the rate at which it saves them."""
+    """What could go next.
+
+    Attributes:
+        taken: a part; or units of a layer, which of them is told once they are measured.
+        saves: FLOPs.
+        count: how many units.
+        ratio: its loss in nats for all FLOPs, at the rate at which it saves them.
+    """
 
     taken: Taken
     saves: float
+    count: int = 0
     ratio: float = math.inf
 
 
@@ -132,14 +140,14 @@ class Search:
 
         Where the budget is a share of FLOPs the last one is the first that keeps to it, or the furthest that it got.
         """
-        self._settle()
+        self._settle(self.layers)
         stages = [self._stage()]
         bite = BITE
         while (want := self._wanted(bite)) > 0:
             kept, moments = self.draft.copied(), self.moments
             if not self._bite(want):
                 break
-            self._settle()
+            self._settle(self._touched())
             self._learn()
             stage = self._stage()
             if self._within(stage):
@@ -182,10 +190,17 @@ class Search:
         costs = [one for one in self.costs if not inside(one.layer, draft.bypassed)]
         return flops_without(costs, draft.ensembles, draft.gone)
 
-    def _settle(self) -> None:
-        """Fit all layers to the original's answers, given what the draft now hands them."""
-        self.moments = {}
-        self._refit(self.draft, self.layers, self.moments.__setitem__)
+    def _settle(self, layers: Sequence[str]) -> None:
+        """Fit layers to the original's answers, given what the draft now hands them."""
+        self.moments = dict(self.moments)
+        self._refit(self.draft, layers, self.moments.__setitem__)
+
+    def _touched(self) -> list[str]:
+        """The layers that the last bite may have changed the input of; all before them are given what they were."""
+        changed = {name for one in self._last for name in one.taken.bypassed}
+        for one in self._last:
+            changed |= {name for some in self.draft.ensembles if some.layer == one.taken.layer for name in some.readers}
+        return self._behind(tuple(changed))
 
     def _refit(self, draft: Draft, layers: Sequence[str], told: Callable[[str, Moments], None] | None = None) -> None:
         here = {name: self.before[name] for name in layers if not inside(name, draft.bypassed)}
@@ -300,7 +315,7 @@ class Search:
         return sorted(found, key=self._rank)
 
     def _fewer(self, ensemble: Ensemble, want: float) -> _Candidate | None:
-        """Units of an ensemble that save about so many FLOPs, the ones least missed once others make up for them."""
+        """So many units of an ensemble as save about so many FLOPs; a share of it always stays."""
         gone = self.draft.of(ensemble)
         left = [unit for unit in ensemble.units if unit not in gone]
         least = max(2, math.ceil(LEAST * len(ensemble.units)))
@@ -311,11 +326,7 @@ class Search:
         count = rounded(len(left), max(1, round(want / each)), self.options.round_to)
         if count < 1 or len(left) - count < least:
             return None
-        losing = [self._losing(ensemble, reader, left) for reader in ensemble.readers]
-        lost = elimination(losing, count)
-        units = tuple(left[one.bundle] for one in lost)
-        told = tuple(one.told for one in lost)
-        return _Candidate(Taken(ensemble.layer, units, (), "", told), now - self._flops_with(ensemble, units))
+        return _Candidate(Taken(ensemble.layer, (), (), ""), now - self._flops_with(ensemble, left[:count]), count)
 
     def _knows(self, reader: str) -> bool:
         return reader in self.moments and reader in self.curvature
@@ -323,6 +334,13 @@ class Search:
     def _flops_with(self, ensemble: Ensemble, units: Sequence[int]) -> float:
         gone = {**self.draft.gone, ensemble.layer: self.draft.of(ensemble) | set(units)}
         return self._flops(replace(self.draft, gone=gone))
+
+    def _least_missed(self, ensemble: Ensemble, count: int) -> Taken:
+        """The units of an ensemble that cost least once others make up for them."""
+        gone = self.draft.of(ensemble)
+        left = [unit for unit in ensemble.units if unit not in gone]
+        lost = elimination([self._losing(ensemble, reader, left) for reader in ensemble.readers], count)
+        return Taken(ensemble.layer, tuple(left[one.bundle] for one in lost), (), "", tuple(one.told for one in lost))
 
     def _losing(self, ensemble: Ensemble, reader: str, left: Sequence[int]) -> Losing:
         own = self.draft.module.get_submodule(reader)
@@ -347,6 +365,7 @@ class Search:
             self._refit(draft, self._behind(one.taken.bypassed))
         else:
             ensemble = next(some for some in draft.ensembles if some.layer == one.taken.layer)
+            one = replace(one, taken=self._least_missed(ensemble, one.count))
             draft.gone[ensemble.layer] = draft.of(ensemble) | set(one.taken.units)
             for reader in ensemble.readers:
                 own = draft.module.get_submodule(reader)
