@@ -1,9 +1,10 @@
 """How many FLOPs go at which loss: the budgeted trim beside torch-pruning, on images that neither was chosen on.
 
-    python benchmarks/trim_budget.py NETWORK IMAGES.npz [--drops 1 3 10] [--sides blocks filters peer]
+    python benchmarks/trim_budget.py NETWORK IMAGES.npz [--drops 1 3 10] [--sides own peer]
                                      [--train IMAGES.npz --epochs 2 --tuned 3]
 
-One search goes to the largest drop; for each drop the last stage that keeps to it on the half that chooses is applied.
+One search goes to the largest drop; for each drop the smallest network that kept to it on the images that judge is
+taken, of all and of those that no part is missing of.
 torch-pruning prunes at a grid of ratios, by magnitude and by activation, locally and globally, as it is and with batch
 norm recalibrated on the half that chooses; for each drop the smallest network of all of these that keeps to it there is
 taken. What is told is measured on the other half. No side uses a label but to see whether it keeps to a drop.
@@ -16,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch_pruning
@@ -27,8 +29,8 @@ from filterscope.surgery.cost import flops
 from filterscope.surgery.finetune import Schedule, finetune
 from filterscope.surgery.judge import Judge
 from filterscope.surgery.levels import Budget
+from filterscope.surgery.options import Options
 from filterscope.surgery.sample import Sample, choosing, verifying
-from filterscope.surgery.search import Options
 
 RATIOS = (0.02, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.36, 0.42, 0.5, 0.58, 0.66, 0.74, 0.82)
 """Shares of the channels that torch-pruning takes."""
@@ -47,14 +49,15 @@ class Small:
     chosen: float
 
 
-def ours(network: fs.Network, images: str, drops: Sequence[float], blocks: bool) -> Iterator[tuple[float, Small]]:
-    """For every drop what ``fs.trim`` gives."""
-    options = Options(max_drop=max(drops), blocks=blocks)
+def ours(network: fs.Network, images: str, drops: Sequence[float]) -> Iterator[tuple[float, Small]]:
+    """For every drop what ``fs.trim`` gives, and what it would give if it were to leave parts alone."""
+    options = Options(max_drop=max(drops))
     budget = Budget(network, images, options, progress=lambda _, text: print("  ", text, flush=True))
     stages, judge = budget.search.stages(), budget.search.judge
     total = flops(network)
-    for drop in drops:
+    for drop, blocks in product(drops, (True, False)):
         within = [one for one in stages if one.worth.share >= judge.base.share - drop / 100 - 1e-12]
+        within = [one for one in within if blocks or not one.has_parts_gone]
         # The draft of the search is fitted a little otherwise than what is done in the end.
         while True:
             small = budget.done(within.pop())
@@ -129,7 +132,7 @@ def main() -> None:
     parser.add_argument("network")
     parser.add_argument("images")
     parser.add_argument("--drops", nargs="*", type=float, default=[1, 3, 10], help="points of accuracy")
-    parser.add_argument("--sides", nargs="*", default=["blocks", "filters", "peer"])
+    parser.add_argument("--sides", nargs="*", default=["own", "peer"])
     parser.add_argument("--compared", type=int, default=2500, help="images on which torch-pruning's are compared")
     parser.add_argument("--ratios", nargs="*", type=float, default=RATIOS, help="shares of channels it takes")
     parser.add_argument("--train", help="labelled images to fine-tune on")
@@ -153,7 +156,7 @@ def main() -> None:
                 if good:
                     rows.append((drop, min(good, key=lambda one: one.left)))
         else:
-            rows += list(ours(network, options.images, options.drops, side == "blocks"))
+            rows += list(ours(network, options.images, options.drops))
         print(f"   {side}: {time.process_time() - begin:.0f} CPU seconds", flush=True)
     print(f"{'drop':>5} {'FLOPs gone':>10} {'held back':>10}  how")
     for drop, small in sorted(rows, key=lambda row: row[0]):

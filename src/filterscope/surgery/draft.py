@@ -1,4 +1,4 @@
-"""The network that a search is at: what was taken, and what makes up for it."""
+"""Where a search is: what was taken, what makes up for it, and what it came to."""
 
 import copy
 from dataclasses import dataclass, field, replace
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from torch import nn
 
 from filterscope.surgery.ensembles import Ensemble
+from filterscope.surgery.judge import Worth
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,20 @@ class Taken:
     bypassed: tuple[str, ...]
     why: str
     told: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a search stood: everything taken so far, and what it came to on the images that choose."""
+
+    taken: tuple[Taken, ...]
+    flops: float
+    worth: Worth
+
+    @property
+    def has_parts_gone(self) -> bool:
+        """Whether more than filters went."""
+        return any(one.bypassed for one in self.taken)
 
 
 @dataclass(eq=False)

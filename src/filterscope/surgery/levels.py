@@ -2,19 +2,21 @@
 
 from dataclasses import replace
 
-from filterscope.errors import BadImages, BadPlan
+from filterscope.errors import BadImages
 from filterscope.findings.recalibration import norms_of
 from filterscope.model import Network
 from filterscope.surgery.apply import COMPARED, replay
 from filterscope.surgery.cost import flops
+from filterscope.surgery.draft import Stage
 from filterscope.surgery.judge import Judge
 from filterscope.surgery.lossy import Lossy, step_of_part
 from filterscope.surgery.moments import FIT
+from filterscope.surgery.options import Options, checked
 from filterscope.surgery.oracle import TOLERANCE
 from filterscope.surgery.plan import BYPASS, EXPECTED, FOLD, RECALIBRATE, REFIT, REMOVE, Level, Step
 from filterscope.surgery.rounds import in_rounds
 from filterscope.surgery.sample import Sample, choosing
-from filterscope.surgery.search import Options, Progress, Search, Stage, inside
+from filterscope.surgery.search import Progress, Search, inside
 from filterscope.surgery.seen import Images
 from filterscope.surgery.table import Table
 from filterscope.surgery.trimmed import Trimmed
@@ -134,22 +136,6 @@ class Budget:
         if drop is None:
             return True
         return judge.worth(found.network.module).share >= judge.base.share - drop / 100 - 1e-12
-
-
-def checked(max_drop: float | None, keep: float | None, round_to: int) -> None:
-    """Refuse budgets that are none.
-
-    Raises:
-        BadPlan: one line saying what is allowed.
-    """
-    if max_drop is not None and keep is not None:
-        raise BadPlan("give max_drop or keep, not both: what is lost, or what is left, decides where to stop")
-    if max_drop is not None and not 0 <= max_drop <= 100:
-        raise BadPlan(f"max_drop is in points of accuracy, from 0 to 100, not {max_drop}")
-    if keep is not None and not 0 < keep <= 1:
-        raise BadPlan(f"keep is a share of the FLOPs, above 0 and at most 1, not {keep}")
-    if round_to < 1:
-        raise BadPlan(f"round_to is a number of units, 1 or more, not {round_to}")
 
 
 def steps_of(stage: Stage, table: Table, sample: Sample, seed: int) -> list[Step]:

@@ -11,7 +11,7 @@ from filterscope.errors import BadModel
 from filterscope.model import Network
 from filterscope.surgery.bypass import bypass, bypass_complaint, bypasses
 from filterscope.surgery.cost import costs
-from filterscope.surgery.draft import Draft, Taken
+from filterscope.surgery.draft import Draft, Stage, Taken
 from filterscope.surgery.ensembles import (
     Ensemble,
     columns_gone,
@@ -19,9 +19,10 @@ from filterscope.surgery.ensembles import (
     find_ensembles,
     flops_without,
 )
-from filterscope.surgery.judge import Judge, Worth
+from filterscope.surgery.judge import Judge
 from filterscope.surgery.leastsquares import Losing, Moments, elimination, fitted
 from filterscope.surgery.moments import FIT, Gathering, curvature
+from filterscope.surgery.options import Options
 from filterscope.surgery.patches import columns_of
 from filterscope.surgery.refit import can_fit, refit, rows_of, set_rows
 from filterscope.surgery.sample import Sample
@@ -43,36 +44,6 @@ PARTS = 3
 
 LEAST = 0.05
 """Share of a layer's units that always stays, and never fewer than two."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a search may do.
-
-    Attributes:
-        max_drop: points of accuracy (without labels: of agreement) that may be lost; None: ``keep`` decides.
-        keep: share of the FLOPs to come down to.
-        blocks: whether whole parts may be left out.
-        round_to: numbers of units that stay are multiples of it, where there are as many.
-        seed: of the places that are looked at.
-        start: FLOPs that shares are counted from; None: those of the network that is searched.
-    """
-
-    max_drop: float | None = None
-    keep: float | None = None
-    blocks: bool = True
-    round_to: int = 1
-    seed: int = 0
-    start: float | None = None
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where a search stood: everything taken so far, and what it came to on the images that choose."""
-
-    taken: tuple[Taken, ...]
-    flops: float
-    worth: Worth
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,15 +105,34 @@ class Search:
         self._banned: set[tuple[str, ...]] = set()
         self._last: list[_Candidate] = []
         self._predicted, self._realised = PRIOR
+        self._fork: tuple[float, Draft, dict[str, Moments]] | None = None
 
     def stages(self) -> list[Stage]:
-        """Take bites; gives where it stood after each, the last of them within the budget.
+        """Take bites; gives where it stood after each, the best within the budget last.
 
-        Where the budget is a share of FLOPs the last one is the first that keeps to it, or the furthest that it got.
+        Once a part has gone the search is made again from there on with filters alone: a part that is cheap when it
+        goes need not be so in the end. Best is what has the fewest FLOPs; or, where their share is the budget, of what
+        keeps to it the one whose answers moved least.
         """
         self._settle(self.layers)
-        stages = [self._stage()]
-        bite = BITE
+        stages = self._onwards([self._stage()], BITE)
+        if self._fork is not None:
+            bite, self.draft, self.moments = self._fork
+            self.parts = {}
+            filters = [one for one in stages if not one.has_parts_gone]
+            self.progress(
+                filters[-1].flops / self._start,
+                f"{self._told(filters[-1])}; on from here once more, with filters alone",
+            )
+            stages += self._onwards(list(filters), bite)[len(filters) :]
+        return sorted(stages, key=self._goodness)
+
+    def _goodness(self, stage: Stage) -> tuple[bool, float]:
+        small = self.options.keep is not None and stage.flops <= self.options.keep * self._start
+        return small, -stage.worth.divergence if small else -stage.flops
+
+    def _onwards(self, stages: list[Stage], bite: float) -> list[Stage]:
+        """Take bites until the budget is spent."""
         while (want := self._wanted(bite)) > 0:
             kept, moments = self.draft.copied(), self.moments
             if not self._bite(want):
@@ -152,6 +142,8 @@ class Search:
             stage = self._stage()
             if self._within(stage):
                 stages.append(stage)
+                if self._fork is None and stage.has_parts_gone:
+                    self._fork = bite, kept, moments
                 self.progress(stage.flops / self._start, self._told(stage))
                 bite = min(bite * GROWTH, LARGEST)
                 continue
