@@ -1,8 +1,12 @@
 """Which level a network is trimmed at: without any loss, or down to a budget."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-from filterscope.errors import BadImages
+from torch import nn
+
+from filterscope.errors import BadImages, BadModel
 from filterscope.findings.recalibration import norms_of
 from filterscope.model import Network
 from filterscope.surgery.apply import COMPARED, replay
@@ -18,8 +22,11 @@ from filterscope.surgery.rounds import in_rounds
 from filterscope.surgery.sample import Sample, choosing
 from filterscope.surgery.search import Progress, Search, inside
 from filterscope.surgery.seen import Images
-from filterscope.surgery.table import Table
+from filterscope.surgery.table import Table, renewed
 from filterscope.surgery.trimmed import Trimmed
+
+Finetune = Callable[[Network], Network | nn.Module | None]
+"""Trains a network, in place or not."""
 
 TOLD_BY_OTHERS = 0.9
 """Share of what readers were told by a unit from which on it counts as folded into the others, not as removed."""
@@ -37,6 +44,7 @@ def trim(
     seed: int = 0,
     tolerance: float = TOLERANCE,
     rounds: int = 10,
+    finetune: Finetune | None = None,
     progress: Progress | None = None,
 ) -> Trimmed:
     """Make a smaller network: without any loss, or, where a budget is given, the smallest one that keeps to it.
@@ -62,26 +70,43 @@ def trim(
         seed: of the halves, and of the places in images that are looked at.
         tolerance: see :func:`apply`.
         rounds: at most so many lossless ones.
+        finetune: given the smaller network, trains it in place, or gives back the trained one (a network or a module);
+            :func:`filterscope.finetune` is one way. What is proven of the cut says nothing of what training does.
         progress: called after every bite, with the share of the FLOPs that is left and a line of text.
     Raises:
         BadPlan: if both budgets are given, or one that is none.
         BadImages: if there is a budget and there are no images.
-        BadModel: if the network cannot be copied, does not run in float64, or gives no class scores to a budget.
+        BadModel: if the network cannot be copied, does not run in float64, or gives no class scores to a budget; or if
+            what ``finetune`` gives back is no network.
     """
     checked(max_drop, keep, round_to)
     if max_drop is None and keep is None:
-        return in_rounds(network, images, level=level, tolerance=tolerance, rounds=rounds)
-    if images is None:
+        found = in_rounds(network, images, level=level, tolerance=tolerance, rounds=rounds)
+    elif images is None:
         raise BadImages("a budget is measured on images; give some with --images DIR, or images=")
-    options = Options(max_drop, keep, blocks, round_to, seed)
-    budget = Budget(network, images, options, level=level, tolerance=tolerance, rounds=rounds, progress=progress)
-    stages = budget.search.stages()
-    while True:
-        found = budget.done(stages[-1])
-        if len(stages) == 1 or budget.keeps(found):
-            return found
-        # What was fitted once more from the start fell short of the draft: one bite less.
-        stages.pop()
+    else:
+        options = Options(max_drop, keep, blocks, round_to, seed)
+        found = Budget(
+            network, images, options, level=level, tolerance=tolerance, rounds=rounds, progress=progress
+        ).smallest()
+    return found if finetune is None else tuned(found, finetune)
+
+
+def tuned(found: Trimmed, finetune: Finetune) -> Trimmed:
+    """What a function of the user's makes of a smaller network."""
+    network, mode = found.network, found.network.module.training
+    after: Any = finetune(network)
+    if after is None or after is network.module:
+        after = network
+    if isinstance(after, nn.Module):
+        after = renewed(network, after)
+    if not isinstance(after, Network):
+        raise BadModel(
+            f"finetune has to train the network that it is given in place, or give back a network or a module; it gave "
+            f"{type(after).__name__}"
+        )
+    after.module.train(mode)
+    return replace(found, network=renewed(after, after.module), finetuned=True)
 
 
 class Budget:
@@ -129,6 +154,16 @@ class Budget:
         if steps:
             steps += recalibrated(self.search.judge, lossy, self.sample, self.options.seed)
         return table.result([*self._first.plan.steps, *steps])
+
+    def smallest(self) -> Trimmed:
+        """The smallest network that keeps to the budget."""
+        stages = self.search.stages()
+        while True:
+            found = self.done(stages[-1])
+            if len(stages) == 1 or self.keeps(found):
+                return found
+            # What was fitted once more from the start fell short of the draft: one bite less.
+            stages.pop()
 
     def keeps(self, found: Trimmed) -> bool:
         """Whether a network's loss is within the budget."""

@@ -42,6 +42,7 @@ class Trimmed:
         rounding: the same after the new weights were rounded to the original's type.
         sizes: the input sizes that were compared.
         parameters: how many there were, and are.
+        finetuned: whether it was trained after the cut; differences are those before.
     """
 
     network: Network
@@ -51,6 +52,7 @@ class Trimmed:
     rounding: float
     sizes: tuple[tuple[int, int], ...]
     parameters: tuple[int, int]
+    finetuned: bool = False
 
     def having(self, status: Status) -> list[Outcome]:
         """The outcomes of one status."""
@@ -67,7 +69,11 @@ class Trimmed:
     @property
     def is_proven(self) -> bool:
         """Whether the answers are proven to be the same for all images, and not only seen to be in some."""
-        return not self.is_lossy and not any(one.step.kind in SEEN_ONLY for one in self.having("done"))
+        return (
+            not self.finetuned
+            and not self.is_lossy
+            and not any(one.step.kind in SEEN_ONLY for one in self.having("done"))
+        )
 
     @property
     def is_lossy(self) -> bool:
@@ -92,8 +98,10 @@ class Trimmed:
         lines = [f"{before:,} parameters before, {after:,} after; the answers differ by {self.difference:.1e}"]
         if self.is_lossy:
             lines.append("not lossless: units or parts went that the answers needed, within a budget")
-        elif not self.is_proven:
+        elif any(one.step.kind in SEEN_ONLY for one in self.having("done")):
             lines.append("not proven: units went that only never fired in the images; others may make them fire")
+        if self.finetuned:
+            lines.append("fine-tuned after that: what the answers are now, a proof has to tell")
         for one in self.outcomes:
             units = ", ".join(map(str, one.step.units)) or one.step.other
             lines.append(
