@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+PENDING = 256
+"""Columns of what an inverse still has to lose, from which on they are taken from it at once."""
+
 RIDGE = 1e-2
 """Added to the diagonal, as a share of its mean: what images do not tell apart stays as the weights had it."""
 
@@ -112,7 +115,11 @@ def elimination(readers: Sequence[Losing], count: int, ridge: float = RIDGE) -> 
 
 
 class _Work:
-    """Weights and inverse of one layer during an elimination."""
+    """One layer during an elimination: what is told of its weights through the curvature, and the inverse.
+
+    Sums over units are taken once, with a root of the curvature. Of the inverse only what costs need is brought up to
+    date at once, the blocks of the bundles; the rest when there is enough of it for one product.
+    """
 
     def __init__(self, reader: Losing, ridge: float) -> None:
         width = reader.weights.shape[1]
@@ -121,29 +128,35 @@ class _Work:
         inside = reader.moments.inputs[[*here, width - 1]][:, [*here, width - 1]].clone()
         damp = ridge * float(inside.diagonal()[:-1].mean()) + 1e-12 * float(inside.diagonal().max())
         inside.diagonal()[:-1].add_(damp)
-        self.inside, self.inverse = inside, torch.linalg.inv(inside)
-        self.weights = reader.weights[:, [*here, width - 1]].clone()
-        self.curvature = reader.curvature
         self.columns = torch.tensor([[place[column] for column in bundle] for bundle in reader.columns])
+        self.inverse = torch.linalg.inv(inside)
+        values, vectors = torch.linalg.eigh(reader.curvature)
+        self.told = (vectors * values.clamp(min=0).sqrt()).T @ reader.weights[:, [*here, width - 1]]
+        self.inside = self._blocks_of(inside)
+        self.blocks = self._blocks_of(self.inverse)
+        self.left, self.right = self.inverse[:, :0], self.inverse[:, :0]
+
+    def _blocks_of(self, matrix: Tensor) -> Tensor:
+        return matrix[self.columns[:, :, None], self.columns[:, None, :]]
 
     def costs(self, bundles: Sequence[int]) -> Tensor:
-        columns = self.columns[list(bundles)]
-        blocks = torch.linalg.inv(self.inverse[columns[:, :, None], columns[:, None, :]])
-        own = self.weights[:, columns].transpose(0, 1)
-        curved = own.transpose(1, 2) @ (self.curvature @ own)
-        cost: Tensor = (blocks * curved).sum((1, 2))
+        own = self.told[:, self.columns[list(bundles)]].transpose(0, 1)
+        cost: Tensor = (torch.linalg.inv(self.blocks[list(bundles)]) * (own.transpose(1, 2) @ own)).sum((1, 2))
         return cost
 
     def alone(self, bundle: int) -> float:
         """What a bundle would cost if nothing made up for it."""
-        columns = self.columns[bundle]
-        own = self.weights[:, columns]
-        return float((self.inside[columns][:, columns] * (own.T @ self.curvature @ own)).sum())
+        own = self.told[:, self.columns[bundle]]
+        return float((self.inside[bundle] * (own.T @ own)).sum())
 
     def take(self, bundle: int) -> None:
         columns = self.columns[bundle]
-        across = self.inverse[:, columns].clone()
-        block = torch.linalg.inv(across[columns])
-        self.weights = self.weights - self.weights[:, columns] @ block @ across.T
-        self.inverse = self.inverse - across @ block @ across.T
-        self.weights[:, columns] = 0
+        across = self.inverse[:, columns] - self.left @ self.right[columns].T
+        scaled = across @ torch.linalg.inv(across[columns])
+        self.told = self.told - self.told[:, columns] @ scaled.T
+        self.told[:, columns] = 0
+        self.blocks = self.blocks - scaled[self.columns] @ across[self.columns].transpose(1, 2)
+        self.left, self.right = torch.cat([self.left, scaled], 1), torch.cat([self.right, across], 1)
+        if self.left.shape[1] > PENDING:
+            self.inverse -= self.left @ self.right.T
+            self.left, self.right = self.left[:, :0], self.right[:, :0]
