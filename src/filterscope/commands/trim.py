@@ -79,7 +79,6 @@ def trim(
     from filterscope.images import open_images
     from filterscope.model import load
     from filterscope.surgery.folder import check_place
-    from filterscope.surgery.plan import SEEN_ONLY
     from filterscope.surgery.proof import EXCEEDED, check_drop
 
     check_options(images, lossless, observed, max_drop, keep, no_blocks, finetune, train, plan)
@@ -101,11 +100,9 @@ def trim(
         if finetune and train is not None:
             smaller, note = trained(smaller, source, train, finetune, checkpoints, bar)
             notes.append(note)
-        by_images = [one for one in trimmed.plan.steps if one.images or one.kind in SEEN_ONLY]
         # The half that a plan was chosen on is that of its own seed.
-        proof = proven(
-            network, smaller, source, bool(by_images), by_images[0].seed if by_images else seed, max_drop, bar
-        )
+        seeds = [one.seed for one in trimmed.plan.steps if one.images]
+        proof = proven(network, smaller, source, bool(seeds), seeds[0] if seeds else seed, max_drop, bar)
         job = Job(network, smaller, trimmed, proof, source, atlas, tuple(notes), pictures=not no_pictures)
         forms = job.write(target, bar)
     shutil.rmtree(checkpoints, ignore_errors=True)
@@ -172,11 +169,13 @@ def cut(
     given = {name: value for name, value in asked.items() if value != usual[name]}
     if given.keys() & {"max_drop", "keep"}:
         given["progress"] = searching(bar, asked["keep"])
-    elif "level" in given and source is not None:
+    shown = source
+    if "level" in given and source is not None and not given.keys() & {"max_drop", "keep"}:
         # What never fired is looked for in the half that chooses as well: the other half is to tell what that did.
         chosen, _ = halves(source, asked["seed"])
-        source = Subset(source, tuple(map(int, chosen)))
-    return surgery.trim(network, source, **given)
+        shown = Subset(source, tuple(map(int, chosen)))
+    found = surgery.trim(network, shown, **given)
+    return found.looked_at(source.digest, asked["seed"]) if source is not None else found
 
 
 def searching(bar: "Bar", keep: float | None) -> Callable[[float, str], None]:
@@ -250,6 +249,8 @@ def plain_notes(trimmed: "Trimmed", asked: dict[str, Any]) -> list[str]:
     notes = []
     if any(one.step.kind in SEEN_ONLY for one in trimmed.having("done")):
         notes.append(f"filters went that only never fired: {EXPECTED[SEEN_ONLY[0]]}")
+    if any(one.kind in SEEN_ONLY and not one.images for one in trimmed.plan.steps):
+        notes.append("the plan does not say in which images filters never fired: those that prove may be among them")
     held = sum(map(len, trimmed.masked.values()))
     if held:
         notes.append(

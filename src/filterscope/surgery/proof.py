@@ -112,7 +112,8 @@ def prove(
     source: ImageSource | None = None
     if images is not None:
         source = open_images(images, classes=before.classes or None)
-        ids = np.arange(len(source)) if all_images else halves(class_numbers(source, before.classes), seed)[1]
+        # By the images' own labels, as where they chose: classes that the network does not know are halved too.
+        ids = np.arange(len(source)) if all_images else halves(source, seed)[1]
         plain, changed = _answers(before, after, source, ids, seed, workers, tick, notes)
     if plain is not None and max_drop is not None:
         notes += too_few(plain, max_drop)

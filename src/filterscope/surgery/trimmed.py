@@ -1,6 +1,6 @@
 """What became of a trim: the smaller network, and what was done for it, step by step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from filterscope.model import Network
@@ -92,6 +92,15 @@ class Trimmed:
         for one in self.having("masked"):
             found[one.step.layer] = tuple(sorted({*found.get(one.step.layer, ()), *one.step.units}))
         return found
+
+    def looked_at(self, images: str, seed: int) -> "Trimmed":
+        """The same, its steps that rest on images naming those: their digest, and the seed of the half that chose."""
+
+        def told(step: Step) -> Step:
+            return replace(step, images=images, seed=seed) if step.kind in SEEN_ONLY else step
+
+        plan = replace(self.plan, steps=tuple(map(told, self.plan.steps)))
+        return replace(self, plan=plan, outcomes=tuple(replace(one, step=told(one.step)) for one in self.outcomes))
 
     def __str__(self) -> str:
         before, after = self.parameters
