@@ -96,7 +96,7 @@ def trim(
         asked |= {"blocks": not no_blocks, "round_to": round_to, "seed": seed}
         trimmed = cut(network, source, plan, asked, bar)
         smaller = trimmed.network
-        notes = [*plain_notes(trimmed, asked)]
+        notes = [*plain_notes(trimmed, asked | {"plan": plan})]
         if finetune and train is not None:
             smaller, note = trained(smaller, source, train, finetune, checkpoints, bar)
             notes.append(note)
@@ -244,11 +244,11 @@ def proven(
 
 def plain_notes(trimmed: "Trimmed", asked: dict[str, Any]) -> list[str]:
     """What the user should know of the cut itself."""
-    from filterscope.surgery.plan import EXPECTED, SEEN_ONLY
+    from filterscope.surgery.plan import SEEN_ONLY
 
     notes = []
-    if any(one.step.kind in SEEN_ONLY for one in trimmed.having("done")):
-        notes.append(f"filters went that only never fired: {EXPECTED[SEEN_ONLY[0]]}")
+    if trimmed.unproven:
+        notes.append(trimmed.unproven)
     if any(one.kind in SEEN_ONLY and not one.images for one in trimmed.plan.steps):
         notes.append("the plan does not say in which images filters never fired: those that prove may be among them")
     held = sum(map(len, trimmed.masked.values()))
@@ -257,7 +257,8 @@ def plain_notes(trimmed: "Trimmed", asked: dict[str, Any]) -> list[str]:
             f"{held} filters are only held at what they always are, not cut: {trimmed.having('masked')[0].reason}"
         )
     if not trimmed.having("done"):
-        more = "" if asked["max_drop"] or asked["keep"] else "; to go further: --observed, --max-drop 0.5 or --keep 0.8"
+        further = [*["--observed, "] * (asked["level"] != "observed"), "--max-drop 0.5 or --keep 0.8"]
+        more = "" if asked["max_drop"] or asked["keep"] or asked["plan"] else f"; to go further: {''.join(further)}"
         why = "what was found could not go" if trimmed.outcomes else "nothing was found that could go"
         notes.append(f"no filter went: {why}{more}")
     return notes
@@ -270,7 +271,8 @@ def lines(trimmed: "Trimmed", proof: "Proof", forms: "list[Form]", notes: list[s
     units = sum(map(len, trimmed.removed.values()))
     found = []
     if units:
-        found.append(f"{units} filters went, from {len(trimmed.removed)} layers")
+        layers = len(trimmed.removed)
+        found.append(f"{units} filter{'s' * (units > 1)} went, from {layers} layer{'s' * (layers > 1)}")
     if trimmed.bypassed:
         found.append(f"left out as a whole: {', '.join(trimmed.bypassed)}")
     left = len(trimmed.having("refused")) + len(trimmed.having("undone"))
@@ -303,7 +305,8 @@ def answer_lines(proof: "Proof") -> list[str]:
         of = " that did not choose" if proof.held_back else ""
         words = f"{one.images:,}{title} images{of}: {one.agreement.value:.1%} answers stay"
         if one.accuracy is not None:
-            words += f"; accuracy {one.accuracy.before:.1%} before, {one.accuracy.after:.1%} after, "
+            some = f" of the {one.labelled:,} whose class the network knows" if one.labelled < one.images else ""
+            words += f"; accuracy{some} {one.accuracy.before:.1%} before, {one.accuracy.after:.1%} after, "
             words += f"{points(one.accuracy.change)} points; loss {plain(one.loss.change if one.loss else None)}"
         found.append(words)
     if proof.verdict is not None:

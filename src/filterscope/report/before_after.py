@@ -24,6 +24,9 @@ PAPERS = {
 WHOLES = {"bypass": "Left out as a whole", "compose": "Joined with the next layer into one"}
 """Steps that are of whole parts."""
 
+SEEN_ONLY = ("remove never fired",)
+"""Steps that rest on images alone: of others nothing is known."""
+
 SAME = 1e-6
 """Difference below which answers are the same, as far as float32 goes."""
 
@@ -102,13 +105,16 @@ def what_was_done(facts: Facts) -> str:
     said = []
     if units:
         kinds = ", ".join(dict.fromkeys(step["kind"] for step in steps if step["units"]))
-        said.append(f"{len(units)} filters of {len({layer for layer, _ in units})} layers went ({kinds}).")
+        layers = len({layer for layer, _ in units})
+        many = f"{len(units)} filter{'s' * (len(units) > 1)} of {layers} layer{'s' * (layers > 1)}"
+        said.append(f"{many} went ({kinds}).")
     for kind, words in WHOLES.items():
         some = [step["layer"] for step in steps if step["kind"] == kind]
         if some:
             said.append(f"{words}: {', '.join(some)}.")
     if facts["difference"] is not None and facts["difference"] < SAME:
-        said.append(f"In float64 the answers differ by {facts['difference']:.1e} of their size.")
+        of = " to the images that were compared" if any(step["kind"] in SEEN_ONLY for step in steps) else ""
+        said.append(f"In float64 the answers{of} differ by {facts['difference']:.1e} of their size.")
     return " ".join(said)
 
 
@@ -118,7 +124,8 @@ def cards(facts: Facts) -> str:
     plain = facts["plain"]
     if plain and plain["accuracy"]:
         change = plain["accuracy"]["change"]
-        made.append(card("Accuracy, points", signed(100 * change["value"], 2), between(change, 100, 2)))
+        few = f", {plain['labelled']:,} image{'s' * (plain['labelled'] > 1)}" * (plain["labelled"] < plain["images"])
+        made.append(card("Accuracy, points", signed(100 * change["value"], 2), between(change, 100, 2) + few))
     elif plain:
         one = plain["agreement"]
         made.append(card("Answers that stay", percent(one["value"]), between(one, 100, 1, " %", signs=False)))
@@ -153,6 +160,9 @@ def answers(facts: Facts) -> str:
         return "<h2>Answers</h2><p>Without images, or without class scores, answers were not compared.</p>"
     images = told[0][1]["images"]
     which = "the half of the images that the cut was not chosen on" if facts["held_back"] else "all images"
+    labelled = told[0][1]["labelled"]
+    if 0 < labelled < images:
+        which += f"; accuracy, loss and calibration are those of the {labelled:,} whose class the network knows"
     words = f"Both networks, the same {images:,} images ({which}); changes are after less before, with 95 % intervals."
     verdict = WORDS[facts["verdict"]].format(drop=facts["max_drop"]) if facts["verdict"] else ""
     tables = "".join(answer_table(title, one) for title, one in told)
@@ -178,7 +188,7 @@ def answer_table(title: str, one: Facts) -> str:
             answer_row(f"Worst class: {worst['name']} ({worst['images']} images)", "", "", worst["change"], 100, 1)
         )
     table = (
-        '<div class="scroll"><table><thead><tr><th>Images '
+        '<div class="scroll"><table class="answers"><thead><tr><th>Images '
         f'{text(title)}</th><th class="number">before</th><th class="number">after</th><th class="number">change</th>'
         f"<th>95&nbsp;% interval, the dotted line is no change</th></tr></thead><tbody>{''.join(rows)}"
         "</tbody></table></div>"

@@ -74,6 +74,7 @@ class Step:
         other: of layers that are composed, the second one; it is done by ``layer``, which does both.
         round: steps of one round rest on one look at the network, and are done together.
         images: of what rests on images, their digest; and ``seed``, by which the half of them that chooses was drawn.
+        at_most: of what never fired in n images, the share 3/n: with 95 % confidence each unit fires in fewer.
     """
 
     kind: str
@@ -87,11 +88,14 @@ class Step:
     round: int = 1
     images: str = ""
     seed: int = 0
+    at_most: float = 0.0
 
     def __post_init__(self) -> None:
         merged = len(self.units) if self.kind == MERGE else 0
         if self.kind not in KINDS:
             raise BadPlan(f"{self.kind!r} is no kind of step; there are: {', '.join(KINDS)}")
+        if not isinstance(self.at_most, (int, float)) or not 0 <= self.at_most <= 1:
+            raise BadPlan(f"at_most of {self.layer} is a share of images, from 0 to 1, not {self.at_most!r}")
         if self.kind in WHOLE:
             if self.units or self.into or self.scales or len(self.why) != 1 or not self.other:
                 raise BadPlan(f"the step {self.kind!r} of {self.layer} needs another layer, a reason, and no units")
@@ -228,7 +232,8 @@ def steps(found: Sequence[Finding | Relation], layers: Sequence[str], level: Lev
             if units:
                 taken[layer] |= set(units)
                 why = tuple(reasons[layer, unit][kind] for unit in units)
-                made.append(Step(kind, layer, tuple(units), why, EXPECTED[kind]))
+                at_most = bound(found, layer, units) if kind in SEEN_ONLY else 0.0
+                made.append(Step(kind, layer, tuple(units), why, EXPECTED[kind], at_most=at_most))
     for layer in layers:
         pairs = [one for one in found if is_copy(one, layer) and not {one.unit, one.other} & taken[layer]]
         # Likeness has a tolerance: of a chain of copies the later ones follow in the next round.
@@ -237,6 +242,16 @@ def steps(found: Sequence[Finding | Relation], layers: Sequence[str], level: Lev
         if pairs:
             made.append(merging(layer, pairs))
     return made
+
+
+def bound(found: Sequence[Finding | Relation], layer: str, units: Sequence[int]) -> float:
+    """In how many images, as a share, units may yet fire that never did; that of the unit seen in the fewest."""
+    highs = [
+        1.0 if one.high is None else one.high
+        for one in found
+        if isinstance(one, Finding) and one.kind == NEVER_FIRED and one.layer == layer and one.unit in units
+    ]
+    return max(highs, default=0.0)
 
 
 def is_copy(one: Finding | Relation, layer: str) -> TypeGuard[Relation]:

@@ -93,6 +93,25 @@ class Trimmed:
             found[one.step.layer] = tuple(sorted({*found.get(one.step.layer, ()), *one.step.units}))
         return found
 
+    @property
+    def unproven(self) -> str:
+        """What is to be known of units that went because they never fired, in a sentence; "": there are none."""
+        steps = [one.step for one in self.having("done") if one.step.kind in SEEN_ONLY]
+        count = sum(len(step.units) for step in steps)
+        at_most = max((step.at_most for step in steps), default=0.0)
+        if not count:
+            return ""
+        one, each = ("1 filter", "it") if count == 1 else (f"{count} filters", "each")
+        said = f"not proven: {one} went that never fired in the images that were looked at"
+        if at_most:
+            # Of one or two images the bound is all of them.
+            share = f"3/{round(3 / at_most)} ({100 * at_most:.2g} %)" if at_most < 1 else "100 %"
+            said += f"; with 95 % confidence {each} fires in fewer than {share} of such images"
+        return (
+            f"{said}. An image that makes one fire is answered otherwise: watch the answers to images unlike those, "
+            "above all of classes that they do not show"
+        )
+
     def looked_at(self, images: str, seed: int) -> "Trimmed":
         """The same, its steps that rest on images naming those: their digest, and the seed of the half that chose."""
 
@@ -107,8 +126,8 @@ class Trimmed:
         lines = [f"{before:,} parameters before, {after:,} after; the answers differ by {self.difference:.1e}"]
         if self.is_lossy:
             lines.append("not lossless: units or parts went that the answers needed, within a budget")
-        elif any(one.step.kind in SEEN_ONLY for one in self.having("done")):
-            lines.append("not proven: units went that only never fired in the images; others may make them fire")
+        if self.unproven:
+            lines.append(self.unproven)
         if self.finetuned:
             lines.append("fine-tuned after that: what the answers are now, a proof has to tell")
         for one in self.outcomes:
