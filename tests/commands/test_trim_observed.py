@@ -108,6 +108,17 @@ def test_its_plan_can_be_edited_and_done_again(run, refused, model, tmp_path):
     assert "no filter went: nothing was found that could go\n" in shown
 
 
+def test_the_page_says_how_many_optima_it_leaves_out_and_how_to_get_them(run, model, tmp_path):
+    command = ["trim", model, "--images", model / "images.npz", "--observed", "--out"]
+    assert run(*command, tmp_path / "one", "--optima", 1)[0] == 0
+    said = "Optima were made for the first 1 of 2 filters; for all of them: --optima 2."
+    assert said in (tmp_path / "one/index.html").read_text()
+    assert len(list((tmp_path / "one/pictures").glob("*_optimum.png"))) == 1
+    assert run(*command, tmp_path / "all", "--optima", 2)[0] == 0
+    assert "Optima were made" not in (tmp_path / "all/index.html").read_text()
+    assert len(list((tmp_path / "all/pictures").glob("*_optimum.png"))) == 2
+
+
 def test_accuracy_of_few_images_says_of_how_many(run, model, tmp_path):
     _, shown, _ = run("trim", model, "--images", model / "strange.npz", "--no-pictures", "--out", tmp_path / "few")
     assert "40 images: 100.0% answers stay; accuracy of the 7 whose class the network knows " in shown

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from filterscope.surgery.forms import Form
     from filterscope.surgery.proof import Proof
 
+OPTIMA = 256
+"""Filters for which an optimum is made, unless another number is asked for; some minutes on two cores."""
+
 
 def trim(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
@@ -59,6 +62,9 @@ def trim(
         Path | None, typer.Option(metavar="ATLAS", help="Take the pictures of what went from it; default: make them.")
     ] = None,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="A page without pictures of what went.")] = False,
+    optima: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Optima on the page: of the first N filters that went.")
+    ] = OPTIMA,
     seed: Annotated[int, typer.Option(min=0, help="Which images choose and which prove.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
     force: Annotated[bool, typer.Option("--force", help="Replace a trimmed network that is there.")] = False,
@@ -103,7 +109,7 @@ def trim(
         # The half that a plan was chosen on is that of its own seed.
         seeds = [one.seed for one in trimmed.plan.steps if one.images]
         proof = proven(network, smaller, source, bool(seeds), seeds[0] if seeds else seed, max_drop, bar)
-        job = Job(network, smaller, trimmed, proof, source, atlas, tuple(notes), pictures=not no_pictures)
+        job = Job(network, smaller, trimmed, proof, source, atlas, tuple(notes), not no_pictures, optima)
         forms = job.write(target, bar)
     shutil.rmtree(checkpoints, ignore_errors=True)
     if as_json:

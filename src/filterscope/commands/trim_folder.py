@@ -31,9 +31,6 @@ PATCHES = 5
 IMAGES = 2000
 """That are looked at for patches, spread over all."""
 
-OPTIMA = 256
-"""Filters for which an optimum is made; of more those of the first layers."""
-
 Pictures = dict[tuple[str, int], dict[str, list[NDArray[np.uint8]]]]
 """By unit and kind."""
 
@@ -50,18 +47,20 @@ class Job:
     atlas: Path | None
     notes: tuple[str, ...]
     pictures: bool
+    optima: int
 
     def write(self, target: Path, bar: "Bar") -> "list[Form]":
         """Write the folder, whole or not at all."""
         from filterscope.report.before_after import write_page
         from filterscope.surgery.folder import put_in_place, write_forms
 
-        shown = self.shown(bar) if self.pictures else {}
+        units = self.units() if self.pictures else {}
+        shown = self.shown(units, bar)
         with put_in_place(target) as folder:
             bar.stage("forms", "forms", 1, 0)
             forms = write_forms(self.smaller, self.trimmed.plan, folder, self.network)
             bar.advance(1)
-            data = self.as_json(forms)
+            data = self.as_json(forms) | {"pictures": self.left_out(units)}
             (folder / "proof.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
             write_page(folder, data, shown)
         return forms
@@ -81,20 +80,31 @@ class Job:
             "forms": [asdict(one) | {"written": one.written} for one in forms],
         }
 
-    def shown(self, bar: "Bar") -> Pictures:
-        """The pictures of every filter that went, and of those that took one in."""
+    def units(self) -> dict[str, list[int]]:
+        """The filters that are shown, layer by layer: every one that went, and those that took one in."""
         wanted: dict[str, set[int]] = {}
         for one in self.trimmed.having("done"):
             wanted.setdefault(one.step.layer, set()).update(one.step.units, one.step.into)
-        layers = {layer.name: layer for layer in self.network.layers() if wanted.get(layer.name)}
-        units = {name: sorted(wanted[name]) for name in layers}
+        return {layer.name: sorted(wanted[layer.name]) for layer in self.network.layers() if wanted.get(layer.name)}
+
+    def left_out(self, units: Mapping[str, list[int]]) -> str:
+        """Which pictures the page has not, in a sentence, and how to get them; "": it has them all."""
+        every = sum(map(len, units.values()))
+        if self.atlas is not None or every <= self.optima:
+            return ""
+        made = f"the first {self.optima:,} of {every:,} filters" if self.optima else f"none of {every:,} filters"
+        return f"Optima were made for {made}; for all of them: --optima {every}."
+
+    def shown(self, units: Mapping[str, list[int]], bar: "Bar") -> Pictures:
+        """The pictures of filters."""
         if not units:
             return {}
+        layers = {layer.name: layer for layer in self.network.layers() if layer.name in units}
         if self.atlas is not None:
             return from_atlas(opened(self.atlas, self.network), units)
         with tempfile.TemporaryDirectory() as folder:
             found = from_atlas(self.looked_at(Path(folder), list(units), bar), units)
-        add_optima(self.network, layers, units, found, bar)
+        add_optima(self.network, layers, units, found, self.optima, bar)
         return found
 
     def looked_at(self, folder: Path, layers: list[str], bar: "Bar") -> "Atlas":
@@ -141,17 +151,22 @@ def from_atlas(atlas: "Atlas", units: Mapping[str, list[int]]) -> Pictures:
 
 
 def add_optima(
-    network: "Network", layers: "Mapping[str, Layer]", units: Mapping[str, list[int]], found: Pictures, bar: "Bar"
+    network: "Network",
+    layers: "Mapping[str, Layer]",
+    units: Mapping[str, list[int]],
+    found: Pictures,
+    most: int,
+    bar: "Bar",
 ) -> None:
-    """Make the optimum of each unit."""
+    """Make the optimum of each unit, of the first ``most`` of them."""
     from filterscope.ascent import fit_canvas, recipe
     from filterscope.ascent.ascend import seen
     from filterscope.ascent.search import search
     from filterscope.lenses.tiles import viewable
 
     how = recipe("quick")
-    left = OPTIMA
-    bar.stage("optima of what went", "filters", min(OPTIMA, sum(map(len, units.values()))), 0)
+    left = most
+    bar.stage("optima of what went", "filters", min(most, sum(map(len, units.values()))), 0)
     for name, some in units.items():
         chosen, left = some[:left], left - min(left, len(some))
         if not chosen:

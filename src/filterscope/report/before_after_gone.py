@@ -57,8 +57,8 @@ def gone(facts: Facts, links: Links) -> str:
         items = f'<ul class="gone">{"".join(some)}</ul>'
         shown.append(f'<details class="layer"{look}><summary>{title}</summary>{items}</details>')
         before += len(some)
-    numbers = "Filters are numbered as in the network before."
-    return f'<h2>What went, and why</h2><p class="faint">{numbers}</p>{"".join(shown)}'
+    words = " ".join(filter(None, ["Filters are numbered as in the network before.", facts["pictures"]]))
+    return f'<h2>What went, and why</h2><p class="faint">{text(words)}</p>{"".join(shown)}'
 
 
 def place_of(name: str, layers: Sequence[str]) -> int:
