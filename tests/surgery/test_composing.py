@@ -54,6 +54,25 @@ def test_what_one_convolution_can_do_is_done_by_one(name):
     assert again.network.digest == small.network.digest
 
 
+@pytest.mark.parametrize("name", EXACT)
+def test_a_plan_has_the_layers_that_one_can_do(name):
+    net = network(nn.Sequential(*EXACT[name], *tail()))
+    plan = fs.plan([], net)
+    assert [(step.kind, step.layer, step.other) for step in plan.steps] == [(COMPOSE, "0", str(len(EXACT[name]) - 1))]
+    small = fs.apply(net, Plan.of_json(plan.to_json()))
+    assert [one.status for one in small.outcomes] == ["done"]
+    assert same(net.module, small.network.module)
+
+
+def test_a_plan_has_a_chain_of_layers_link_by_link():
+    net = network(nn.Sequential(nn.Conv2d(3, 30, 3), nn.Conv2d(30, 20, 1), nn.Conv2d(20, 4, 1), *tail()))
+    plan = fs.plan([], net)
+    assert [(step.layer, step.other) for step in plan.steps] == [("0", "1"), ("1", "2")]
+    small = fs.apply(net, plan)
+    assert small.parameters == fs.trim(net).parameters
+    assert same(net.module, small.network.module)
+
+
 REFUSED = {
     "puts zeros around": [nn.Conv2d(3, 20, 3), nn.Conv2d(20, 4, 3, padding=1)],
     "would be larger": [nn.Conv2d(3, 2, 3), nn.Conv2d(2, 4, 3)],
@@ -64,6 +83,7 @@ REFUSED = {
 @pytest.mark.parametrize("reason", REFUSED)
 def test_what_would_not_be_exact_or_not_smaller_is_refused_by_name(reason):
     net = network(nn.Sequential(*REFUSED[reason], *tail()))
+    assert not fs.plan([], net).steps
     small = fs.trim(net)
     assert [(one.status, reason in one.reason) for one in small.outcomes] == [("refused", True)]
     assert small.network.module[0].out_channels == net.module[0].out_channels

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from filterscope.surgery.proof import Proof
 
 OPTIMA = 256
-"""Filters for which an optimum is made, unless another number is asked for; some minutes on two cores."""
+"""Filters for which an optimum is made, unless another number is asked for."""
 
 
 def trim(

@@ -1,7 +1,7 @@
 """Layers with nothing between them, done by one: the product of two linear maps is a linear map."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from filterscope.atlas.records import Layer
+from filterscope.errors import BadModel
 from filterscope.findings.affine import batch_norm
 from filterscope.model import Network
-from filterscope.model.running import run_once, tensors_in
+from filterscope.model.running import copied, run_once, tensors_in
 from filterscope.surgery.refused import Refused
 
 
@@ -90,6 +91,23 @@ def adjacent(network: Network) -> list[Adjacent]:
         for first, second, tensor in found
         if takers.taken.get(tensor) == 1 and tensor not in given_out and calls[second] == 1 and calls[first] == 1
     ]
+
+
+def composable(network: Network) -> list[Adjacent]:
+    """The pairs that one layer can do exactly, and smaller than the two; in order, each after those before it.
+
+    A network that does not run, or cannot be copied, has none.
+    """
+    found: list[Adjacent] = []
+    try:
+        pairs, module = adjacent(network), copied(network.module)
+    except BadModel:
+        return found
+    for pair in pairs:
+        with suppress(Refused, BadModel):
+            compose(network, module, pair)
+            found.append(pair)
+    return found
 
 
 def compose(network: Network, module: nn.Module, pair: Adjacent) -> None:

@@ -12,6 +12,7 @@ from filterscope.errors import BadPlan
 from filterscope.findings.duplicates import EQUAL, SCALED
 from filterscope.findings.silence import CONSTANT, DEAD, NEVER_FIRED, UNREAD
 from filterscope.model import Network
+from filterscope.surgery.composing import Adjacent, composable
 
 REMOVE_UNREAD, REMOVE_DEAD = "remove unread", "remove dead"
 FOLD_CONSTANTS, MERGE = "fold constants", "merge"
@@ -186,6 +187,11 @@ def plan(findings: Records | Iterable[Finding | Relation], network: Network, *, 
     layer can do exactly. What was only seen in images is left out: that would not be lossless. At the level "observed"
     units that never fired in the images of the atlas go as well, each with its bound and with what to watch for.
 
+    It is one look at the network as it is. What turns up only when all of this was done (units whose only reader went,
+    layers that come to be next to each other) is not in it: :func:`filterscope.trim` looks again after every round. And
+    two layers that lose units before they are composed may by then be smaller than the one that would do both:
+    :func:`apply` refuses that step.
+
     Args:
         findings: an atlas of the network that the lens ``redundancy`` has looked at, or its findings and relations.
         network: the network that they are of.
@@ -201,7 +207,7 @@ def plan(findings: Records | Iterable[Finding | Relation], network: Network, *, 
         )
     found = list(findings) if isinstance(findings, Iterable) else records_of(findings)
     made = steps(found, [layer.name for layer in network.layers()], level)
-    return Plan(network.name, network.digest, tuple(made))
+    return Plan(network.name, network.digest, (*made, *compositions(composable(network))))
 
 
 def check_level(level: str) -> None:
@@ -242,6 +248,15 @@ def steps(found: Sequence[Finding | Relation], layers: Sequence[str], level: Lev
         if pairs:
             made.append(merging(layer, pairs))
     return made
+
+
+def compositions(pairs: Iterable[Adjacent]) -> list[Step]:
+    """A step for every two layers that one is to do."""
+    return [
+        Step(COMPOSE, one.first, (), (f"{one.second} alone is given what it makes, as it is",), EXPECTED[COMPOSE],
+             other=one.second)
+        for one in pairs
+    ]  # fmt: skip
 
 
 def bound(found: Sequence[Finding | Relation], layer: str, units: Sequence[int]) -> float:

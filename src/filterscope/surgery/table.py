@@ -20,7 +20,6 @@ from filterscope.surgery.masking import mask
 from filterscope.surgery.oracle import BROKEN, Oracle
 from filterscope.surgery.plan import (
     COMPOSE,
-    EXPECTED,
     FOLD_CONSTANTS,
     MERGE,
     REMOVE_DEAD,
@@ -30,6 +29,7 @@ from filterscope.surgery.plan import (
     WHOLE,
     Plan,
     Step,
+    compositions,
     steps,
 )
 from filterscope.surgery.refused import Refused
@@ -69,8 +69,12 @@ class Table:
         return self._new([step for step in every if step.kind in SEEN_ONLY])
 
     def composable(self) -> list[Step]:
-        """Layers that one layer could do."""
-        return [step for step in compositions(self.network) if (step.kind, step.layer, NO_UNIT) not in self._tried]
+        """Layers that one layer could do; whether it is worth it shows when it is done."""
+        try:
+            every = compositions(adjacent(self.network))
+        except BadModel:
+            return []
+        return [step for step in every if (step.kind, step.layer, NO_UNIT) not in self._tried]
 
     def _names(self) -> list[str]:
         return [one.name for one in self.network.layers()]
@@ -315,19 +319,6 @@ class Table:
             self.oracle.sizes,
             (parameters(self.original.module), parameters(module)),
         )
-
-
-def compositions(network: Network) -> list[Step]:
-    """A step for every two layers with nothing between them; whether it is worth it shows when it is done."""
-    try:
-        pairs = adjacent(network)
-    except BadModel:
-        return []
-    return [
-        Step(COMPOSE, one.first, (), (f"{one.second} alone is given what it makes, as it is",), EXPECTED[COMPOSE],
-             other=one.second)
-        for one in pairs
-    ]  # fmt: skip
 
 
 def halves_of(step: Step) -> list[Step]:
