@@ -15,6 +15,8 @@ SIZE = (13, 11)
 def network(module: nn.Module) -> fs.Network:
     torch.manual_seed(0)
     for part in module.modules():
+        if hasattr(part, "reset_parameters"):
+            part.reset_parameters()
         if isinstance(part, nn.BatchNorm2d):
             for tensor in (part.running_mean, part.running_var, part.weight, part.bias):
                 tensor.data.uniform_(0.5, 1.5)

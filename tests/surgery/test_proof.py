@@ -74,6 +74,29 @@ def test_equal_networks_are_proven_equal_as_far_as_the_images_reach() -> None:
     assert found.altered.agreement.value == 1
 
 
+class Delicate(Brightness):
+    """Wrong where a bright image has any noise."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores = super().forward(images)
+        noisy = (images.flatten(1).std(1) > 1e-3) & (images.mean((1, 2, 3)) > 0.9)
+        return torch.where(noisy[:, None], -scores, scores)
+
+
+@pytest.mark.parametrize(("max_drop", "warned"), [(1.0, True), (20.0, False), (None, False)])
+def test_a_cut_that_holds_on_images_as_they_are_alone_is_warned_of(max_drop: float | None, warned: bool) -> None:
+    after = Network(Delicate().eval(), network().preprocessing, ("dark", "bright"), "grey")
+    found = prove(network(), after, pictures(2000), batches=(), max_drop=max_drop)
+    assert found.verdict == (HOLDS if max_drop else None)
+    assert found.altered is not None
+    assert found.altered.accuracy is not None
+    lost = -100 * found.altered.accuracy.change.value
+    assert 5 < lost < 18
+    assert [line.partition(" (")[0] for line in found.notes] == [
+        f"on slightly altered images {lost:.1f} points are lost"
+    ] * warned
+
+
 def test_too_few_images_are_told_in_one_line_with_the_number_that_it_takes() -> None:
     found = prove(network(), network(), pictures(100), batches=(), max_drop=0.5)
     assert found.verdict == NOT_EXCLUDED

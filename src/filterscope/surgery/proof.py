@@ -117,6 +117,7 @@ def prove(
         plain, changed = _answers(before, after, source, ids, seed, workers, tick, notes)
     if plain is not None and max_drop is not None:
         notes += too_few(plain, max_drop)
+        notes += worse_altered(changed, max_drop)
     speeds = tuple(speed(before, after, batch) for batch in batches)
     layers = paired_costs(before, after)
     flops = [sum(one.flops for pair in layers if (one := pair[side]) is not None) for side in (0, 1)]
@@ -211,6 +212,19 @@ def too_few(compared: Compared, max_drop: float) -> list[str]:
     )
     needed = next((many for many in range(count, 100_000) if -100 * change_of_share(0, 0, many).low <= max_drop), None)
     return [line + (f"; it takes {needed:,}" if needed else "; no number of images proves that nothing is lost")]
+
+
+def worse_altered(compared: Compared | None, max_drop: float) -> list[str]:
+    """One line where slightly altered images clearly lose more than is allowed: by the whole interval."""
+    if compared is None or compared.accuracy is None:
+        return []
+    change = compared.accuracy.change
+    if not 100 * change.high < -max_drop:
+        return []
+    return [
+        f"on slightly altered images {-100 * change.value:.1f} points are lost ({-100 * change.high:.1f} to "
+        f"{-100 * change.low:.1f}), clearly more than the {max_drop:g} allowed: keep more, or fine-tune"
+    ]
 
 
 def not_faster(flops: tuple[int, int], speeds: tuple[Speed, ...]) -> list[str]:
