@@ -166,16 +166,30 @@ def quick(monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_fine_tuning_trains_on_other_images_than_those_that_prove(run, refused, model, tmp_path) -> None:
+def test_fine_tuning_trains_on_other_images_than_those_that_prove(run, refused, model, trimmed, tmp_path) -> None:
     images, out = model / "images.npz", tmp_path / "tuned"
     command = ["trim", model, "--images", images, "--out", out, "--no-pictures", "--finetune", 2]
     refused(run(*command, "--train", images), "--train and --images are the same")
+    assert json.loads((trimmed / "proof.json").read_text())["original_finetuned"] is None
     assert not out.exists()
     with np.load(images) as there:
         np.savez(tmp_path / "train.npz", x=there["x"][::-1, :, ::-1], y=there["y"][::-1])
-    code, shown, _ = run(*command, "--train", tmp_path / "train.npz")
+    code, shown, _ = run(*command, "--train", tmp_path / "train.npz", "--finetune-original")
     assert code == 0
     assert "fine-tuned for 2 epochs on 60 images" in shown
+    assert "beside the original fine-tuned as long: 60 images: " in shown
+    # What it is compared with is the original after the same training, and not as it was.
+    original = fs.finetune(fs.load(model), tmp_path / "train.npz", 2).network
+    tuned, plain = (
+        fs.prove(one, fs.load(out), images, all_images=True, batches=()).plain for one in (original, fs.load(model))
+    )
+    proof = json.loads((out / "proof.json").read_text())
+    as_long = proof["original_finetuned"]["plain"]
+    assert as_long["loss"]["before"] == pytest.approx(tuned.loss.before, rel=1e-4)
+    assert proof["plain"]["loss"]["before"] == pytest.approx(plain.loss.before, rel=1e-4)
+    assert abs(as_long["loss"]["before"] - proof["plain"]["loss"]["before"]) > 1e-3
+    assert as_long["loss"]["after"] == proof["plain"]["loss"]["after"]
+    assert "Beside the original, fine-tuned as long" in (out / "index.html").read_text()
     before, after = fs.load(model), fs.load(out)
     assert [layer.channels for layer in after.layers()] == [7, 9]
     assert not torch.equal(after.module.state_dict()["8.weight"][:, 0], before.module.state_dict()["8.weight"][:, 0])
@@ -246,6 +260,7 @@ def test_pictures_come_from_an_atlas_of_this_network_alone(run, refused, model, 
         (["--keep", 1.5, "--images", "."], ["above 0 and at most 1", "1.5"]),
         (["--max-drop", -1, "--images", "."], ["0 to 100 points"]),
         (["--finetune", 3], ["--train"]),
+        (["--finetune-original", "--images", "."], ["--finetune EPOCHS"]),
         (["--no-blocks"], ["--max-drop or --keep"]),
         (["--plan", "p.json", "--observed"], ["leave --observed out"]),
     ],

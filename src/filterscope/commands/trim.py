@@ -55,6 +55,9 @@ def trim(
     train: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Training images with labels, for --finetune.")
     ] = None,
+    beside: Annotated[
+        bool, typer.Option("--finetune-original", help="Train the original as long, and compare with that as well.")
+    ] = False,
     plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Do what this plan says, which may have been edited.")
     ] = None,
@@ -88,6 +91,8 @@ def trim(
     from filterscope.surgery.proof import EXCEEDED, check_drop
 
     check_options(images, lossless, observed, max_drop, keep, no_blocks, finetune, train, plan)
+    if beside and not (finetune and images is not None):
+        raise FilterscopeError("--finetune-original goes with --finetune EPOCHS, and --images DIR to compare the two")
     check_drop(max_drop)
     target = out or default_place(model)
     check_place(target, force=force)
@@ -103,19 +108,24 @@ def trim(
         trimmed = cut(network, source, plan, asked, bar)
         smaller = trimmed.network
         notes = [*plain_notes(trimmed, asked | {"plan": plan})]
+        original = None
         if finetune and train is not None:
             smaller, note = trained(smaller, source, train, finetune, checkpoints, bar)
             notes.append(note)
+            if beside:
+                original, _ = trained(network, source, train, finetune, checkpoints / "original", bar)
         # The half that a plan was chosen on is that of its own seed.
         seeds = [one.seed for one in trimmed.plan.steps if one.images]
-        proof = proven(network, smaller, source, bool(seeds), seeds[0] if seeds else seed, max_drop, bar)
-        job = Job(network, smaller, trimmed, proof, source, atlas, tuple(notes), not no_pictures, optima)
+        by = (bool(seeds), seeds[0] if seeds else seed)
+        proof = proven(network, smaller, source, *by, max_drop, bar)
+        as_long = proven(original, smaller, source, *by, None, bar, timed=False) if original is not None else None
+        job = Job(network, smaller, trimmed, proof, source, atlas, tuple(notes), not no_pictures, optima, as_long)
         forms = job.write(target, bar)
     shutil.rmtree(checkpoints, ignore_errors=True)
     if as_json:
         typer.echo((target / "proof.json").read_text(), nl=False)
     else:
-        for line in lines(trimmed, proof, forms, notes, target):
+        for line in lines(trimmed, proof, as_long, forms, notes, target):
             typer.echo(line)
     if proof.verdict == EXCEEDED:
         typer.echo(
@@ -230,10 +240,13 @@ def proven(
     seed: int,
     max_drop: float | None,
     bar: "Bar",
+    *,
+    timed: bool = True,
 ) -> "Proof":
     """Measure both networks."""
     from filterscope.inspection import choose_workers
     from filterscope.surgery.proof import prove
+    from filterscope.surgery.speed import BATCHES
 
     bar.stage("proof", "images", (len(source) + 1) // 2 if source and chosen else len(source or ()), 0)
     return prove(
@@ -243,6 +256,7 @@ def proven(
         all_images=not chosen,
         seed=seed,
         max_drop=max_drop,
+        batches=BATCHES if timed else (),
         workers=choose_workers(source) if source is not None else 0,
         tick=bar.advance,
     )
@@ -270,7 +284,9 @@ def plain_notes(trimmed: "Trimmed", asked: dict[str, Any]) -> list[str]:
     return notes
 
 
-def lines(trimmed: "Trimmed", proof: "Proof", forms: "list[Form]", notes: list[str], target: Path) -> list[str]:
+def lines(
+    trimmed: "Trimmed", proof: "Proof", as_long: "Proof | None", forms: "list[Form]", notes: list[str], target: Path
+) -> list[str]:
     """A screen: what went, what is left, what it does, and what was written where."""
     from filterscope.surgery.forms import missing
 
@@ -290,6 +306,8 @@ def lines(trimmed: "Trimmed", proof: "Proof", forms: "list[Form]", notes: list[s
         title = "FLOPs" if name == "flops" else name
         found.append(f"{title}: {before:,} before, {after:,} after ({after / before - 1:+.1%})")
     found += answer_lines(proof)
+    if as_long is not None:
+        found += [f"beside the original fine-tuned as long: {line}" for line in answer_lines(as_long)]
     found += [
         f"time at batch {one.batch}: {one.before.median:.2f} ms before, {one.after.median:.2f} ms after; "
         f"{one.ratio.value:.2f} times as long ({one.ratio.low:.2f} to {one.ratio.high:.2f})"

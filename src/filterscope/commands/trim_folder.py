@@ -48,6 +48,8 @@ class Job:
     notes: tuple[str, ...]
     pictures: bool
     optima: int
+    as_long: "Proof | None" = None
+    """The same proof beside the original that was fine-tuned as long."""
 
     def write(self, target: Path, bar: "Bar") -> "list[Form]":
         """Write the folder, whole or not at all."""
@@ -69,9 +71,10 @@ class Job:
         """What proof.json holds, and the page shows."""
         from filterscope.surgery.proof import plainly
 
-        trimmed = self.trimmed
+        trimmed, as_long = self.trimmed, self.as_long
         return {
             **json.loads(self.proof.to_json()),
+            "original_finetuned": as_long and {"plain": plainly(as_long.plain), "altered": plainly(as_long.altered)},
             "notes": [*self.notes, *self.proof.notes],
             "difference": plainly(trimmed.difference),
             "rounding": plainly(trimmed.rounding),

@@ -168,7 +168,19 @@ def answers(facts: Facts) -> str:
     tables = "".join(answer_table(title, one) for title, one in told)
     altered = f'<p class="faint">Altered: {text(facts["alterations"])}.</p>' if facts["alterations"] else ""
     verdict = f"<p><b>{text(verdict)}</b></p>" if verdict else ""
-    return f"<h2>Answers</h2><p>{text(words)}</p>{verdict}{tables}{altered}"
+    return f"<h2>Answers</h2><p>{text(words)}</p>{verdict}{tables}{altered}{as_long(facts['original_finetuned'])}"
+
+
+def as_long(facts: Facts | None) -> str:
+    """The same beside the original that was fine-tuned as long: what training gave to both is none of the cut's."""
+    if not facts or not facts["plain"]:
+        return ""
+    words = (
+        "Both networks were trained for as many epochs, on the same images. Before is the original after that "
+        "training, after is the smaller network after it: what the cut cost, without what training gave."
+    )
+    tables = answer_table("as they are", facts["plain"]) + answer_table("slightly altered", facts["altered"])
+    return f"<h3>Beside the original, fine-tuned as long</h3><p>{text(words)}</p>{tables}"
 
 
 def answer_table(title: str, one: Facts) -> str:
