@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from filterscope.lenses.packing import packed, packed_pictures, unpacked, unpacked_pictures
+from filterscope.lenses.packing import packed, packed_pictures, shares, unpacked, unpacked_pictures
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -25,3 +25,16 @@ def test_arrays_facts_and_pictures_come_back_as_they_were(compressed):
 def test_equal_pictures_take_less_room_when_compressed():
     pictures = [np.zeros((64, 64, 3), np.uint8)] * 4
     assert len(packed_pictures([], pictures, compressed=True)) < len(packed_pictures([], pictures)) / 10
+
+
+def test_shares_of_each_units_largest_come_back_to_a_two_thousandth_of_it():
+    values = np.random.default_rng(0).normal(size=(3, 4, 5, 6)).astype(np.float32) * np.logspace(-6, 6, 6, dtype="f")
+    values[..., 2] = 0
+    parts, largest = shares(values)
+    assert parts.dtype == np.float16
+    for unit in range(6):
+        most = max(abs(float(one)) for one in values[..., unit].flat)
+        assert largest[unit] == np.float32(most)
+        back = parts[..., unit].astype(np.float32) * largest[unit]
+        assert np.abs(back - values[..., unit]).max() <= most / 2000
+    assert shares(values[:0])[1].tolist() == [0] * 6

@@ -12,6 +12,7 @@ from filterscope.ascent.canvas import fit_canvas
 from filterscope.atlas.records import Layer, Pair
 from filterscope.images.stimuli.canvas import GREY
 from filterscope.lenses.centre import Centre
+from filterscope.lenses.packing import shares
 from filterscope.model import Network
 
 LEAST, MOST = 2, 4
@@ -69,9 +70,8 @@ class HeardAround:
 
     def packed(self, number: int) -> dict[str, NDArray[Any]]:
         """As arrays by name, in half the bytes: each unit in shares of its largest."""
-        scale = np.abs(self.values).max((0, 1, 2), initial=0)
-        shares = self.values / np.where(scale > 0, scale, 1)
-        return {f"around {number}": shares.astype(np.float16), f"scale {number}": scale, f"grey {number}": self.grey}
+        values, scale = shares(self.values)
+        return {f"around {number}": values, f"scale {number}": scale, f"grey {number}": self.grey}
 
     @classmethod
     def unpacked(cls, some: Sequence[Mapping[str, NDArray[Any]]], number: int) -> "HeardAround":

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, Float16, UInt8
 from numpy.typing import NDArray
 
 
@@ -22,6 +22,14 @@ def unpacked(data: bytes) -> dict[str, NDArray[Any]]:
     """The inverse of :func:`packed`."""
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
+
+
+def shares(
+    values: Float[np.ndarray, "*any unit"],
+) -> tuple[Float16[np.ndarray, "*any unit"], Float[np.ndarray, "unit"]]:
+    """Numbers in half the bytes: each unit in shares of its largest, to be multiplied by that; and the largest."""
+    largest = np.abs(values).max(tuple(range(values.ndim - 1)), initial=0)
+    return (values / np.where(largest > 0, largest, 1)).astype(np.float16), largest
 
 
 def packed_pictures(

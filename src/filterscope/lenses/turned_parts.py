@@ -14,6 +14,7 @@ from filterscope.atlas.records import Layer, Pair
 from filterscope.images.alterations import windowed
 from filterscope.images.stimuli.canvas import GREY
 from filterscope.lenses.centre import Centre, middle
+from filterscope.lenses.packing import shares
 from filterscope.lenses.pool import Crop, cut, seen
 from filterscope.model import Network
 
@@ -144,9 +145,8 @@ class Heard:
 
     def packed(self, number: int) -> dict[str, NDArray[Any]]:
         """As arrays by name, in half the bytes: each unit in shares of its largest."""
-        scale = np.abs(self.values).max((0, 1, 2), initial=0)
-        shares = self.values / np.where(scale > 0, scale, 1)
-        return {f"values {number}": shares.astype(np.float16), f"scale {number}": scale, f"grey {number}": self.grey}
+        values, scale = shares(self.values)
+        return {f"values {number}": values, f"scale {number}": scale, f"grey {number}": self.grey}
 
     @classmethod
     def unpacked(cls, some: Sequence[Mapping[str, NDArray[Any]]], number: int) -> "Heard":

@@ -7,7 +7,7 @@ from filterscope.report.before_after_gone import Links, Pictures, done, drawn, g
 from filterscope.report.before_after_words import Facts, between, large, percent, signed, text
 from filterscope.report.page import ICON, fingerprint
 
-STYLE = Path(__file__).parent / "before_after.css"
+STYLES = tuple(Path(__file__).parent / name for name in ("colours.css", "before_after.css"))
 
 
 WORDS = {
@@ -46,7 +46,7 @@ def write_page(folder: Path, facts: Facts, pictures: Pictures) -> Path:
         facts: what proof.json holds.
         pictures: of filters that went, and of those that took one in; (height, width, 3).
     """
-    style = STYLE.read_text(encoding="utf-8")
+    style = "\n".join(one.read_text(encoding="utf-8") for one in STYLES)
     links = {unit: drawn(folder, unit, kinds) for unit, kinds in pictures.items()}
     body = "\n".join(part for part in parts(facts, links) if part)
     path = folder / "index.html"
