@@ -2,6 +2,7 @@
 
 Run: filterscope demo --out demo.atlas && python docs/make_screenshots.py demo.report/index.html
 The view of a diagnosis is in the report of an atlas that fs.diagnose went on with: --diagnosed OTHER.report/index.html
+The page of a trim is that of filterscope trim demo --images DRAWN --keep 0.7 --out SMALL: --trimmed SMALL/index.html
 """
 
 import argparse
@@ -28,6 +29,7 @@ DRAWN = """() => {
     const all = [...document.querySelectorAll('main canvas')].filter(near);
     return all.length > 0 && all.every((canvas) => 'drawn' in canvas.dataset);
 }"""
+LOADED = "() => [...document.images].every((one) => one.loading !== 'lazy' || one.complete || one.y > innerHeight)"
 ARGUMENTS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
 
@@ -41,6 +43,7 @@ class Shot:
     width: int = 1280
     height: int = 800
     sharpness: int = 1
+    ready: str = DRAWN
 
 
 def shots(layer: str, unit: int, other: int, name: str) -> list[Shot]:
@@ -62,15 +65,20 @@ def shots(layer: str, unit: int, other: int, name: str) -> list[Shot]:
 
 
 DIAGNOSIS = Shot("page_diagnosis.png", "#/~diagnosis?open=near,family", height=1200)
+TRIMMED = (
+    Shot("page_trim.png", "", height=860, ready=LOADED),
+    Shot("page_trim_gone.png", "#gone", height=760, ready=LOADED),
+)
 
 
 def main() -> None:
     """Take them, and say how large they are."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("report", type=Path, help="index.html of a report of the demo")
+    parser.add_argument("report", type=Path, nargs="?", help="index.html of a report of the demo; default: none of it")
     parser.add_argument(
         "--diagnosed", type=Path, help="index.html of a report with a diagnosis; default: no picture of it"
     )
+    parser.add_argument("--trimmed", type=Path, help="index.html of a trimmed network; default: no picture of it")
     parser.add_argument("--out", type=Path, default=IMAGES, help="folder of the pictures")
     parser.add_argument("--layer", default="block3.conv3", help="whose filters are shown")
     parser.add_argument("--unit", type=int, default=5, help="the filter that is shown")
@@ -81,9 +89,12 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=options.chromium, args=ARGUMENTS)
-        every = [(options.report, shot) for shot in shots(options.layer, options.unit, options.other, options.name)]
+        own = shots(options.layer, options.unit, options.other, options.name) if options.report else []
+        every = [(options.report, shot) for shot in own]
         if options.diagnosed:
             every.append((options.diagnosed, DIAGNOSIS))
+        if options.trimmed:
+            every += [(options.trimmed, shot) for shot in TRIMMED]
         for report, shot in every:
             file = options.out / shot.file
             file.write_bytes(small(taken(browser, report.resolve().as_uri(), shot)))
@@ -103,7 +114,7 @@ def taken(browser: Browser, report: str, shot: Shot) -> bytes:
     page = context.new_page()
     page.goto(report + shot.address)
     page.wait_for_selector("main h1")
-    page.wait_for_function(DRAWN)
+    page.wait_for_function(shot.ready)
     picture = page.screenshot()
     context.close()
     return picture

@@ -58,7 +58,7 @@ def gone(facts: Facts, links: Links) -> str:
         shown.append(f'<details class="layer"{look}><summary>{title}</summary>{items}</details>')
         before += len(some)
     words = " ".join(filter(None, ["Filters are numbered as in the network before.", facts["pictures"]]))
-    return f'<h2>What went, and why</h2><p class="faint">{text(words)}</p>{"".join(shown)}'
+    return f'<h2 id="gone">What went, and why</h2><p class="faint">{text(words)}</p>{"".join(shown)}'
 
 
 def place_of(name: str, layers: Sequence[str]) -> int:
