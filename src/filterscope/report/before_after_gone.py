@@ -44,7 +44,8 @@ def gone(facts: Facts, links: Links) -> str:
         found = by_layer.setdefault(step["layer"], [])
         if not step["units"]:
             other = f" with {step['other']}" if step.get("other") else ""
-            found.append(f"<li><p><b>{text(step['kind'] + other)}</b></p><p>{text(reason(one, 0))}</p></li>")
+            title = f"<b>{text(step['layer'] or 'all layers')}</b> · {text(step['kind'] + other)}"
+            found.append(f'<li><p>{title}<br><span class="faint">{text(reason(one, 0))}</span></p></li>')
         for place, unit in enumerate(step["units"]):
             into = step["into"][place] if step["into"] else None
             found.append(gone_item(one, place, (step["layer"], unit), into, links, later=(step["layer"], into) in went))
