@@ -176,8 +176,6 @@ def cut(
 ) -> "Trimmed":
     """Do what the plan says, or make one; see :func:`filterscope.trim`."""
     from filterscope import surgery
-    from filterscope.images.subset import Subset
-    from filterscope.surgery.halves import halves
 
     if plan is not None:
         return surgery.apply(network, surgery.Plan.open(plan), source)
@@ -185,13 +183,7 @@ def cut(
     given = {name: value for name, value in asked.items() if value != usual[name]}
     if given.keys() & {"max_drop", "keep"}:
         given["progress"] = searching(bar, asked["keep"])
-    shown = source
-    if "level" in given and source is not None and not given.keys() & {"max_drop", "keep"}:
-        # What never fired is looked for in the half that chooses as well: the other half is to tell what that did.
-        chosen, _ = halves(source, asked["seed"])
-        shown = Subset(source, tuple(map(int, chosen)))
-    found = surgery.trim(network, shown, **given)
-    return found.looked_at(source.digest, asked["seed"]) if source is not None else found
+    return surgery.trim(network, source, **given)
 
 
 def searching(bar: "Bar", keep: float | None) -> Callable[[float, str], None]:

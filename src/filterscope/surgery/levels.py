@@ -60,8 +60,8 @@ def trim(
         images: a tensor as the network takes it, (image, channel, height, width), or what
             :func:`filterscope.open_images` takes. Answers are compared on some of them as well as on random ones; a
             budget needs them.
-        level: "lossless": what is proven of all images. "observed": then also units that never fired in the images
-            (with a budget: in the half that chooses), which is no proof.
+        level: "lossless": what is proven of all images. "observed": then also units that never fired in the half of
+            the images that chooses, which is no proof.
         max_drop: points of accuracy that may be lost on those images of the half that chooses that nothing was fitted
             to; where images have no labels, points of agreement with the original.
         keep: the share of FLOPs to come down to.
@@ -81,7 +81,11 @@ def trim(
     """
     checked(max_drop, keep, round_to)
     if max_drop is None and keep is None:
-        found = in_rounds(network, images, level=level, tolerance=tolerance, rounds=rounds)
+        # What never fired is looked for in the half that chooses: the other half is to tell what that did.
+        sample = None if level == "lossless" or images is None else choosing(network, images, seed)
+        given = images if sample is None else sample.given
+        found = in_rounds(network, given, level=level, tolerance=tolerance, rounds=rounds)
+        found = found if sample is None else found.looked_at(sample.digest, seed)
     elif images is None:
         raise BadImages("a budget is measured on images; give some with --images DIR, or images=")
     else:
@@ -153,7 +157,7 @@ class Budget:
             lossy.do(step)
         if steps:
             steps += recalibrated(self.search.judge, lossy, self.sample, self.options.seed)
-        return table.result([*self._first.plan.steps, *steps])
+        return table.result([*self._first.plan.steps, *steps]).looked_at(self.sample.digest, self.options.seed)
 
     def smallest(self) -> Trimmed:
         """The smallest network that keeps to the budget."""
