@@ -18,7 +18,7 @@ from filterscope.images import stream
 from filterscope.images.tensors import normalise
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks/function"
-NAMES = ("cues", "readouts", "trained")
+NAMES = ("cues", "needs", "readouts", "trained")
 
 TOLD = [("hue", "hue"), ("orientation", "orientation"), ("texture", "spectrum")]
 UNTOLD = {
@@ -219,3 +219,27 @@ def test_what_was_kept_of_something_else_is_trained_anew(
     assert trained_anew == ["hue"]
     function.trained.trained(short.task, settings, tmp_path, 12)
     assert trained_anew == ["hue"]
+
+
+def test_parallel_contours_are_as_many_as_were_asked_for(function) -> None:
+    for turn in (0.0, 0.7, np.pi / 2):
+        for count in function.needs.COUNTS:
+            picture = function.needs.contours(turn, count, away=0.0, side=1)[:, :, 0] > 160
+            assert ndimage.label(picture, np.ones((3, 3)))[1] == count
+
+
+def test_a_part_apart_has_the_same_elements_as_a_part_joined(function) -> None:
+    """As much paint, in more pieces: only what is joined differs."""
+    needs = function.needs
+    for kind in function.cues.PARTS:
+        joined, apart = (
+            [needs.elements(kind, way, False, 1, np.random.default_rng(seed)) > 150 for seed in range(40)]
+            for way in (True, False)
+        )
+        paint, loose = (np.mean([one[:, :, 0].sum() for one in some]) for some in (joined, apart))
+        assert 0.8 < paint / loose < 1.05  # elements that are joined overlap a little
+        pieces, more = (
+            np.mean([ndimage.label(one[:, :, 0], np.ones((3, 3)))[1] for one in some]) for some in (joined, apart)
+        )
+        assert more >= len(function.cues.PARTS[kind]) - 0.3
+        assert kind in ("dot in ring", "bar pair") or pieces < 1.3
