@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -46,6 +47,7 @@ class Oracle:
 
     def __init__(self, network: Network, images: Tensor | None = None, *, tolerance: float = TOLERANCE) -> None:
         self.tolerance = tolerance
+        self._original = network.module
         height, width = network.preprocessing.input_size
         self.inputs = [] if images is None else [images.to(network.device, torch.float64)]
         self._real = len(self.inputs)
@@ -58,6 +60,19 @@ class Oracle:
         except Exception:  # noqa: BLE001  # a network that takes one size alone, whatever it raises at others
             pass
         self._asked = list(self.answers)
+
+    @cached_property
+    def rounding(self) -> float:
+        """By how much the last digit of an input moves the original's answers: nothing finer can be compared.
+
+        As a share of the largest answer. Deep networks with random weights can make much of a last digit.
+        """
+        dice = torch.Generator().manual_seed(2)
+        worst = 0.0
+        for kept, one in zip(self.answers, self.inputs, strict=True):
+            signs = torch.randint(0, 2, one.shape, generator=dice).to(one) * 2 - 1
+            worst = max(worst, apart(kept, answer(self._original, one * (1 + 2**-52 * signs))))
+        return worst
 
     def go_on_from(self, module: nn.Module) -> None:
         """Compare what comes with this network's answers to random images; to real ones still with the original's.

@@ -39,6 +39,9 @@ from filterscope.surgery.trimmed import Outcome, Status, Trimmed
 NO_UNIT = -1
 """Stands for the layer as a whole among what was tried."""
 
+COARSE = 4
+"""So many times what a last digit does to answers, they differ by rounding alone."""
+
 Part = tuple[Step, Edited]
 """A step, and what it did to the weights of a copy."""
 
@@ -210,6 +213,12 @@ class Table:
 
     def _with_less(self, some: Sequence[Step], complaint: str) -> bool:
         """Do again what may be done of steps that went wrong together."""
+        rounding = self.oracle.rounding
+        if rounding > self.oracle.tolerance / COARSE:
+            why = f"the last digit of an input alone moves the answers by {rounding:.1e}: they cannot be compared so finely"
+            for step in some:
+                self.note(step, "undone", f"{complaint}; {why}")
+            return False
         if len(some) > 1:
             half = len(some) // 2
             parts = [some[:half], some[half:]]
