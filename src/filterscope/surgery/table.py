@@ -215,7 +215,7 @@ class Table:
         """Do again what may be done of steps that went wrong together."""
         rounding = self.oracle.rounding
         if rounding > self.oracle.tolerance / COARSE:
-            why = f"the last digit of an input alone moves the answers by {rounding:.1e}: they cannot be compared so finely"
+            why = f"the last digit of an input alone moves the answers by {rounding:.1e}, more than is compared"
             for step in some:
                 self.note(step, "undone", f"{complaint}; {why}")
             return False
