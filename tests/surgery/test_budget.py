@@ -180,6 +180,14 @@ def test_parts_go_only_where_filters_alone_would_not_do_better() -> None:
     assert stages[-1].worth.divergence == min(one.worth.divergence for one in small)
 
 
+def test_with_filters_alone_a_search_goes_on_as_if_there_were_no_parts() -> None:
+    both, alone = (
+        Budget(residual(), images(), Options(max_drop=60, blocks=blocks)).search.stages() for blocks in (True, False)
+    )
+    assert any(one.has_parts_gone for one in both)
+    assert {one.flops for one in both if not one.has_parts_gone} == {one.flops for one in alone}
+
+
 def test_every_stage_of_a_search_counts_the_flops_that_its_network_has() -> None:
     network = residual()
     budget = Budget(network, images(), Options(keep=0.5))

@@ -105,7 +105,7 @@ class Search:
         self._banned: set[tuple[str, ...]] = set()
         self._last: list[_Candidate] = []
         self._predicted, self._realised = PRIOR
-        self._fork: tuple[float, Draft, dict[str, Moments]] | None = None
+        self._fork: tuple[float, Draft, dict[str, Moments], dict[tuple[str, ...], float]] | None = None
 
     def stages(self) -> list[Stage]:
         """Take bites; gives where it stood after each, the best within the budget last.
@@ -117,7 +117,7 @@ class Search:
         self._settle(self.layers)
         stages = self._onwards([self._stage()], BITE)
         if self._fork is not None:
-            bite, self.draft, self.moments = self._fork
+            bite, self.draft, self.moments, self._stale = self._fork
             self.parts = {}
             filters = [one for one in stages if not one.has_parts_gone]
             self.progress(
@@ -134,7 +134,7 @@ class Search:
     def _onwards(self, stages: list[Stage], bite: float) -> list[Stage]:
         """Take bites until the budget is spent."""
         while (want := self._wanted(bite)) > 0:
-            kept, moments = self.draft.copied(), self.moments
+            kept, moments, stale = self.draft.copied(), self.moments, dict(self._stale)
             if not self._bite(want):
                 break
             self._settle(self._touched())
@@ -143,7 +143,7 @@ class Search:
             if self._within(stage):
                 stages.append(stage)
                 if self._fork is None and stage.has_parts_gone:
-                    self._fork = bite, kept, moments
+                    self._fork = bite, kept, moments, stale
                 self.progress(stage.flops / self._start, self._told(stage))
                 bite = min(bite * GROWTH, LARGEST)
                 continue
